@@ -1,0 +1,45 @@
+//! What an index refuses, typed where a caller decides on it.
+
+use peerage_wire::limits;
+
+/// The outcome of a call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The peer has no lease: it must announce itself.
+    #[error("the peer is not announced")]
+    UnknownPeer,
+    /// The batch is not the next one of the announced epoch.
+    #[error(
+        "batch {found_seq} of epoch {found_epoch} came where batch {expected_seq} of epoch {expected_epoch} belongs"
+    )]
+    OutOfOrder {
+        /// The announced epoch.
+        expected_epoch: u64,
+        /// The next batch.
+        expected_seq: u64,
+        /// What came.
+        found_epoch: u64,
+        /// What came.
+        found_seq: u64,
+    },
+    /// Another process announced a higher epoch for the same peer.
+    #[error("epoch {found} came after epoch {current} of the same peer")]
+    StaleEpoch {
+        /// The highest announced.
+        current: u64,
+        /// What came.
+        found: u64,
+    },
+    /// The peer's share would be larger than allowed.
+    #[error("a peer registers at most {} files", limits::PEER_FILES_MAX)]
+    TooManyFiles,
+    /// The query can't be read.
+    #[error("the query can't be read: {0}")]
+    BadQuery(String),
+    /// The cursor is not one of this list's.
+    #[error("the cursor is not one of this list's")]
+    BadCursor,
+}

@@ -1,0 +1,2 @@
+//! A peer: its share, its registration with an index, its native door, and its downloads.
+
