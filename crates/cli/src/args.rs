@@ -1,0 +1,242 @@
+//! The command line: every command, flag, default and example.
+//!
+//! Invariant: every flag has a `PEERAGE_…` variable; its value in `config.toml` goes by the flag's own long name.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use peerage_wire::{Kind, PeerName, api, parse_bytes};
+
+/// Find any file on anyone's machine and fetch it straight from there.
+#[derive(Debug, Parser)]
+#[command(name = "peerage", version, about, disable_help_subcommand = true, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// Without a command: the shell.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  peerage demo                              see it all work on this machine
+  peerage index                             start the index
+  peerage share ~/Music --name studio       share a folder
+  peerage search blue note --type audio     find files
+  peerage get studio/Music/Album -o .       fetch a folder
+  peerage                                   the shell: register, search, list, download, quit
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 unreachable, 5 refused, 6 corrupt";
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Where this peer keeps its key and its memory of hashes.
+    #[arg(long, global = true, env = "PEERAGE_HOME", value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// What to log to stderr: error, warn, info, debug or trace, also by module.
+    #[arg(long, global = true, env = "PEERAGE_LOG", value_name = "FILTER", default_value = "warn", hide = true)]
+    pub(crate) log: String,
+}
+
+/// Where the index is, for the commands that ask it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct IndexUrl {
+    /// The index to ask.
+    #[arg(long = "index", env = "PEERAGE_INDEX", value_name = "URL", default_value = "http://127.0.0.1:18964")]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the index: it knows what everybody shares.
+    #[command(after_help = "Example:\n  peerage index --listen 0.0.0.0:18964")]
+    Index(IndexArgs),
+    /// Share folders: register their files and serve them.
+    #[command(after_help = "Examples:\n  peerage share ~/Music\n  \
+        peerage share Scans=/srv/scans ~/Papers --exclude '*.tmp' --index http://nas:18964")]
+    Share(ShareArgs),
+    /// Find files by words in their names.
+    #[command(after_help = "Examples:\n  peerage search blue note --type audio --min-size 10M\n  \
+        peerage search '\"annual report\" -draft' --json")]
+    Search(SearchArgs),
+    /// List everything that is registered.
+    #[command(after_help = "Example:\n  peerage list --peer studio --json | wc -l")]
+    List(ListArgs),
+    /// Fetch files or folders, every byte proven.
+    #[command(after_help = "Examples:\n  peerage get 'blue note.flac'\n  peerage get studio/Music/Album -o ~/Music\n  \
+        peerage get af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262")]
+    Get(GetArgs),
+    /// Show who is here.
+    #[command(after_help = "Example:\n  peerage peers --json")]
+    Peers(PeersArgs),
+    /// Type commands: register, search, list, download, quit (the same as no command at all).
+    #[command(after_help = "Example:\n  peerage shell --index http://nas:18964")]
+    Shell(ShellArgs),
+    /// See it work: an index, two peers, a search and two downloads on this machine.
+    #[command(after_help = "Examples:\n  peerage demo\n  peerage demo ~/Music --once")]
+    Demo(DemoArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  peerage completions bash > ~/.local/share/bash-completion/completions/peerage")]
+    Completions {
+        /// The shell it is for.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    #[command(after_help = "Example:\n  peerage man > ~/.local/share/man/man1/peerage.1")]
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IndexArgs {
+    /// Address and port to listen on.
+    #[arg(long, env = "PEERAGE_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:18964")]
+    pub(crate) listen: SocketAddr,
+    /// A host name that people reach this index by (addresses and this machine's own name always work).
+    #[arg(long = "allow-host", env = "PEERAGE_ALLOW_HOST", value_name = "HOST", value_delimiter = ',')]
+    pub(crate) allowed_hosts: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShareArgs {
+    /// Folders to share; `Name=DIR` gives one another name than its own.
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) dirs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) index: IndexUrl,
+    #[command(flatten)]
+    pub(crate) peer: PeerArgs,
+    /// Leave out files and folders that match, by name or by path below the share.
+    #[arg(long, env = "PEERAGE_EXCLUDE", value_name = "GLOB", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+}
+
+/// What a peer that serves is called and where it listens.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PeerArgs {
+    /// This peer's name for people (default: the machine's name).
+    #[arg(long, env = "PEERAGE_NAME", value_name = "NAME")]
+    pub(crate) name: Option<PeerName>,
+    /// Address and port to serve on (default: 0.0.0.0:18965, or another port where that is taken).
+    #[arg(long, env = "PEERAGE_LISTEN", value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// Words that must all match, the last also as a beginning; "a phrase", -not, a OR b, *part*.
+    #[arg(required = true, value_name = "WORDS", allow_hyphen_values = true)]
+    pub(crate) words: Vec<String>,
+    #[command(flatten)]
+    pub(crate) index: IndexUrl,
+    /// Only this kind: audio, video, image, document, archive, program or data.
+    #[arg(long = "type", env = "PEERAGE_TYPE", value_name = "TYPE")]
+    pub(crate) kind: Option<Kind>,
+    /// At least this size.
+    #[arg(long, env = "PEERAGE_MIN_SIZE", value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) min_size: Option<u64>,
+    /// At most this size.
+    #[arg(long, env = "PEERAGE_MAX_SIZE", value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) max_size: Option<u64>,
+    /// Only what this peer has, by name or id.
+    #[arg(long, env = "PEERAGE_PEER", value_name = "PEER")]
+    pub(crate) peer: Option<String>,
+    /// The order of the results.
+    #[arg(long, env = "PEERAGE_SORT", value_enum, default_value_t)]
+    pub(crate) sort: Sort,
+    /// At most so many results.
+    #[arg(long, env = "PEERAGE_LIMIT", value_name = "N", default_value_t = peerage_wire::limits::HITS_DEFAULT)]
+    pub(crate) limit: usize,
+    /// One JSON object a line.
+    #[arg(long, env = "PEERAGE_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+}
+
+/// [`api::Sort`] as a flag's value.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Sort {
+    /// Best match, then most sources.
+    #[default]
+    Rank,
+    /// Largest first.
+    Size,
+    /// By name.
+    Name,
+    /// Last changed first.
+    Newest,
+}
+
+impl From<Sort> for api::Sort {
+    fn from(sort: Sort) -> Self {
+        match sort {
+            Sort::Rank => api::Sort::Rank,
+            Sort::Size => api::Sort::Size,
+            Sort::Name => api::Sort::Name,
+            Sort::Newest => api::Sort::Newest,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) index: IndexUrl,
+    /// Only what this peer has, by name or id.
+    #[arg(long, env = "PEERAGE_PEER", value_name = "PEER")]
+    pub(crate) peer: Option<String>,
+    /// One JSON object a line.
+    #[arg(long, env = "PEERAGE_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// A content hash, a `peerage:` link, PEER/share/path of a file or folder, or words that find one file.
+    #[arg(required = true, value_name = "WHAT")]
+    pub(crate) what: Vec<String>,
+    #[command(flatten)]
+    pub(crate) index: IndexUrl,
+    /// The folder to put it in; made where missing.
+    #[arg(short, long, env = "PEERAGE_OUTPUT", value_name = "DIR", default_value = "downloads")]
+    pub(crate) output: PathBuf,
+    /// Replace a file that is there instead of adding ` (2)` to the name.
+    #[arg(long, env = "PEERAGE_OVERWRITE", value_parser = FalseyValueParser::new())]
+    pub(crate) overwrite: bool,
+    /// One JSON object a line.
+    #[arg(long, env = "PEERAGE_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PeersArgs {
+    #[command(flatten)]
+    pub(crate) index: IndexUrl,
+    /// One JSON object a line.
+    #[arg(long, env = "PEERAGE_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShellArgs {
+    #[command(flatten)]
+    pub(crate) index: IndexUrl,
+    #[command(flatten)]
+    pub(crate) peer: PeerArgs,
+    /// The folder downloads go to; made where missing.
+    #[arg(short, long, env = "PEERAGE_OUTPUT", value_name = "DIR", default_value = "downloads")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// The folder to share (default: the folder this program was built from, or the current one).
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// End after the job instead of staying up until Ctrl-C.
+    #[arg(long, env = "PEERAGE_ONCE", value_parser = FalseyValueParser::new())]
+    pub(crate) once: bool,
+}

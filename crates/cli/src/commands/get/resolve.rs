@@ -1,0 +1,172 @@
+//! From what a person typed to contents and the places they go.
+//!
+//! A hash or a link names a content by itself. `PEER/share/path` names a file or a folder of one peer. Anything else is
+//! searched for, and must be found once: where it is not, the candidates are told and nothing is fetched.
+
+use std::collections::HashSet;
+use std::str::FromStr;
+
+use peerage_peer::index_client::IndexClient;
+use peerage_wire::api::{Hit, ListParams, Matched, PeerRow, SearchParams, Source};
+use peerage_wire::{ContentHash, FileEntry, Link, SharePath, limits, shown};
+
+use crate::failure::{Exit, Failure, Outcome};
+
+/// Candidates shown when a name is found more than once.
+const CANDIDATES_SHOWN: usize = 10;
+
+/// One wanted content, where it goes, and who is known to have it.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) hash: ContentHash,
+    pub(crate) size: u64,
+    /// Below the output folder.
+    pub(crate) path: SharePath,
+    pub(crate) sources: Vec<Source>,
+}
+
+/// What one argument came to.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// The folder's name below the output folder, when a folder was asked for.
+    pub(crate) folder: Option<String>,
+    pub(crate) items: Vec<Item>,
+}
+
+/// Finds out what is meant.
+pub(crate) async fn resolve(client: &IndexClient, what: &str) -> Outcome<Order> {
+    if let Ok(hash) = ContentHash::from_str(what.trim()) {
+        return content(client, hash, None).await;
+    }
+    if what.starts_with("peerage:") {
+        let link = Link::from_str(what).map_err(|error| Failure::usage(format!("`{}` is no link: {error}", shown(what))))?;
+        return content(client, link.hash, link.name).await;
+    }
+    if let Some((peer, path)) = what.split_once('/')
+        && let Some(order) = of_peer(client, peer, path).await?
+    {
+        return Ok(order);
+    }
+    by_name(client, what).await
+}
+
+async fn content(client: &IndexClient, hash: ContentHash, name: Option<String>) -> Outcome<Order> {
+    match client.content(hash).await? {
+        Some(hit) => one(hit, name.as_deref()),
+        None => Err(Failure::new(Exit::NotFound, format!("nobody here has {hash}"))
+            .hint("its owner may be away: `peerage peers` shows who is here")),
+    }
+}
+
+/// A single file, put directly into the output folder under its own or a given name.
+fn one(hit: Hit, name: Option<&str>) -> Outcome<Order> {
+    let name = name.or_else(|| hit.names.first().map(SharePath::file_name)).unwrap_or_default();
+    let path = SharePath::parse(name).or_else(|_| SharePath::parse(&hit.hash.to_string()));
+    let path = path.map_err(Failure::failed)?;
+    let item = Item { hash: hit.hash, size: hit.size, path, sources: hit.sources };
+    Ok(Order { folder: None, items: vec![item] })
+}
+
+/// `PEER/share/path`, when there is such a peer and it has something there.
+async fn of_peer(client: &IndexClient, peer: &str, path: &str) -> Outcome<Option<Order>> {
+    let Some(peer) = the_peer(client, peer).await? else { return Ok(None) };
+    let path = path.trim_end_matches('/');
+    let under = match path {
+        "" => None,
+        path => match SharePath::parse(path) {
+            Ok(path) => Some(path),
+            Err(_) => return Ok(None),
+        },
+    };
+    let files = files_under(client, &peer, under.clone()).await?;
+    let source = Source { peer: peer.peer, name: peer.name, address: peer.address, doors: peer.doors };
+    let item = |file: FileEntry, path| Item { hash: file.hash, size: file.size, path, sources: vec![source.clone()] };
+    let Some(under) = under else {
+        let items: Vec<Item> = files.into_iter().map(|file| (file.path.clone(), file)).map(|(path, file)| item(file, path)).collect();
+        return Ok((!items.is_empty()).then_some(Order { folder: Some(String::new()), items }));
+    };
+    if let Some(file) = files.iter().find(|file| file.path == under) {
+        let path = SharePath::parse(under.file_name()).map_err(Failure::failed)?;
+        return Ok(Some(Order { folder: None, items: vec![item(file.clone(), path)] }));
+    }
+    let folder = under.file_name().to_owned();
+    let placed = files.into_iter().filter_map(|file| {
+        let below = file.path.below(&under)?;
+        let path = SharePath::parse(&format!("{folder}/{below}")).ok()?;
+        Some(item(file, path))
+    });
+    let items: Vec<Item> = placed.collect();
+    Ok((!items.is_empty()).then_some(Order { folder: Some(folder), items }))
+}
+
+/// The one live peer of that name or id.
+async fn the_peer(client: &IndexClient, peer: &str) -> Outcome<Option<PeerRow>> {
+    if peer.is_empty() {
+        return Ok(None);
+    }
+    let params = ListParams { peer: Some(peer.to_owned()), limit: Some(CANDIDATES_SHOWN), ..ListParams::default() };
+    let mut peers = client.peers(&params).await?.hits;
+    if peers.len() > 1 {
+        let ids: Vec<String> = peers.iter().map(|row| format!("{} at {}", row.peer.short(), row.address)).collect();
+        let message = format!("several peers are called `{}`:\n{}", shown(peer), ids.join("\n"));
+        return Err(Failure::new(Exit::NotFound, message).hint("say which by its id instead of its name"));
+    }
+    Ok(peers.pop())
+}
+
+async fn files_under(client: &IndexClient, peer: &PeerRow, under: Option<SharePath>) -> Outcome<Vec<FileEntry>> {
+    let mut params =
+        ListParams { peer: Some(peer.peer.to_string()), under, limit: Some(limits::PAGE_ROWS_MAX), cursor: None };
+    let mut files = Vec::new();
+    loop {
+        let page = client.files(&params).await?;
+        files.extend(page.hits.into_iter().map(|row| row.file));
+        params.cursor = page.cursor;
+        if params.cursor.is_none() {
+            return Ok(files);
+        }
+    }
+}
+
+async fn by_name(client: &IndexClient, name: &str) -> Outcome<Order> {
+    let params = SearchParams { q: name.to_owned(), limit: Some(limits::HITS_DEFAULT), ..SearchParams::default() };
+    let page = client.search(&params).await?;
+    let is_exact = page.matched.is_none_or(|matched| matched == Matched::Exact);
+    let mut hits = page.hits;
+    if let Some(named) = only_one_called(&hits, name) {
+        return one(hits.swap_remove(named), Some(name.rsplit('/').next().unwrap_or(name)));
+    }
+    match hits.len() {
+        0 => Err(Failure::new(Exit::NotFound, format!("file not found: nothing is called `{}`", shown(name)))
+            .hint("`peerage search` with fewer words may find it")),
+        1 if is_exact && page.total.value == 1 => one(hits.swap_remove(0), None),
+        _ => Err(ambiguous(name, &hits, page.total.value)),
+    }
+}
+
+/// The only content that goes by exactly this file name or path, if there is one.
+fn only_one_called(hits: &[Hit], name: &str) -> Option<usize> {
+    let is_called = |hit: &Hit| hit.names.iter().any(|path| path.as_str() == name || path.file_name() == name);
+    let mut called = hits.iter().enumerate().filter(|(_, hit)| is_called(hit));
+    match (called.next(), called.next()) {
+        (Some((position, _)), None) => Some(position),
+        _ => None,
+    }
+}
+
+fn ambiguous(name: &str, hits: &[Hit], total: u64) -> Failure {
+    let mut told = HashSet::new();
+    let lines: Vec<String> = hits
+        .iter()
+        .take(CANDIDATES_SHOWN)
+        .filter(|hit| told.insert(hit.hash))
+        .map(|hit| {
+            let name = hit.names.first().map(|name| shown(name.as_str()).to_string()).unwrap_or_default();
+            format!("{}  {name}  ({})", hit.hash, peerage_wire::format_bytes(hit.size))
+        })
+        .collect();
+    let more = total.saturating_sub(lines.len() as u64);
+    let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
+    let message = format!("`{}` is not the name of just one file:\n{}{more}", shown(name), lines.join("\n"));
+    Failure::new(Exit::NotFound, message).hint("say which by its hash, or as PEER/share/path")
+}

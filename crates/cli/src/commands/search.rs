@@ -1,0 +1,94 @@
+//! `peerage search`: words in, a table of contents out.
+
+use peerage_peer::index_client::IndexClient;
+use peerage_wire::api::{Hit, Matched, Page, SearchParams};
+use peerage_wire::{format_bytes, limits, shown};
+
+use crate::args::SearchArgs;
+use crate::commands::client_of;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::print::{Column, Table, put_json, say};
+
+pub(crate) async fn run(args: SearchArgs) -> Outcome {
+    let client = client_of(&args.index)?;
+    let params = SearchParams {
+        q: args.words.join(" "),
+        kind: args.kind,
+        min_size: args.min_size,
+        max_size: args.max_size,
+        peer: args.peer,
+        sort: Some(args.sort.into()),
+        limit: None,
+        cursor: None,
+    };
+    let page = pages(&client, params.clone(), args.limit).await?;
+    if page.hits.is_empty() {
+        return Err(Failure::new(Exit::NotFound, format!("file not found: nothing matches `{}`", shown(&params.q)))
+            .hint("try fewer words, or the beginning of a word; `peerage list` shows everything"));
+    }
+    if args.json {
+        return page.hits.iter().try_for_each(put_json);
+    }
+    results(&page.hits).put()?;
+    for remark in remarks(&page) {
+        say(remark);
+    }
+    Ok(())
+}
+
+/// So many hits, asked for a page at a time, as one page.
+async fn pages(client: &IndexClient, mut params: SearchParams, limit: usize) -> Outcome<Page<Hit>> {
+    params.limit = Some(limit.min(limits::PAGE_ROWS_MAX));
+    let mut all = client.search(&params).await?;
+    while let Some(cursor) = all.cursor.take_if(|_| all.hits.len() < limit) {
+        params.cursor = Some(cursor);
+        params.limit = Some((limit - all.hits.len()).min(limits::PAGE_ROWS_MAX));
+        let next = client.search(&params).await?;
+        all.hits.extend(next.hits);
+        all.cursor = next.cursor;
+    }
+    Ok(all)
+}
+
+/// The hits as a numbered table.
+pub(crate) fn results(hits: &[Hit]) -> Table {
+    let mut table = Table::new(&[
+        (Column::Right, "#"),
+        (Column::Flex, "NAME"),
+        (Column::Right, "SIZE"),
+        (Column::Left, "TYPE"),
+        (Column::Right, "SOURCES"),
+        (Column::Left, "OWNER"),
+        (Column::Left, "ADDRESS"),
+        (Column::Left, "HASH"),
+    ]);
+    for (position, hit) in hits.iter().enumerate() {
+        let owner = hit.sources.first();
+        table.row([
+            (position + 1).to_string(),
+            hit.names.first().map(|name| shown(name.as_str()).to_string()).unwrap_or_default(),
+            format_bytes(hit.size),
+            hit.kind.to_string(),
+            hit.source_count.to_string(),
+            owner.map(|source| shown(source.name.as_str()).to_string()).unwrap_or_default(),
+            owner.map(|source| source.address.to_string()).unwrap_or_default(),
+            hit.hash.short(),
+        ]);
+    }
+    table
+}
+
+fn remarks(page: &Page<Hit>) -> Vec<String> {
+    let mut remarks = Vec::new();
+    match page.matched {
+        Some(Matched::Substring) => remarks.push("nothing matches as written: these have the words inside others".into()),
+        Some(Matched::Typo) => remarks.push("nothing matches as written: these are one typo away".into()),
+        Some(Matched::Exact) | None => {}
+    }
+    let found = page.hits.len() as u64;
+    if page.total.value > found || !page.total.exact {
+        let bound = if page.total.exact { "" } else { "at least " };
+        remarks.push(format!("{found} of {bound}{} shown; more with `--limit`", page.total.value));
+    }
+    remarks
+}

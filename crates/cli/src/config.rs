@@ -1,0 +1,173 @@
+//! Settings: defaults, then `config.toml` in the home folder, then the environment, then flags.
+//!
+//! A key is a flag's long name; at the top it goes for every command that has the flag, in a table named after a
+//! command for that one. An unknown key is an error that names it: a setting that does nothing is worse than none.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
+use toml::{Table, Value};
+
+use crate::args::Arguments;
+use crate::failure::{Failure, Outcome};
+
+/// The file's name in the home folder.
+const FILE_NAME: &str = "config.toml";
+/// Bytes of the file: far above any honest one.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads the process's arguments over the settings. Help, version and usage errors end the process as clap does.
+pub(crate) fn parse_arguments() -> Outcome<Arguments> {
+    parse_words(&std::env::args_os().collect::<Vec<_>>())
+}
+
+/// Reads these words, the program's name first, as if they had been typed.
+pub(crate) fn parse_words(words: &[OsString]) -> Outcome<Arguments> {
+    let settings = match read_settings(&home_of(words))? {
+        Some((file, table)) => with_settings(Arguments::command(), &file, &table)?,
+        None => Arguments::command(),
+    };
+    let matches = settings.get_matches_from(words);
+    Arguments::from_arg_matches(&matches).map_err(|error| error.exit())
+}
+
+/// The home folder where none was given: the platform's place for a program's data.
+pub(crate) fn default_home() -> PathBuf {
+    match directories::ProjectDirs::from("", "", "peerage") {
+        Some(dirs) => dirs.data_dir().to_owned(),
+        None => PathBuf::from(".peerage"),
+    }
+}
+
+/// The home folder must be known before its settings can be read, so it is looked for by itself first.
+fn home_of(words: &[OsString]) -> PathBuf {
+    let mut given = None;
+    for (position, word) in words.iter().enumerate() {
+        let word = word.to_string_lossy();
+        if word == "--" {
+            break;
+        }
+        if word == "--home" {
+            given = words.get(position + 1).map(PathBuf::from);
+        } else if let Some(value) = word.strip_prefix("--home=") {
+            given = Some(PathBuf::from(value));
+        }
+    }
+    given.or_else(|| std::env::var_os("PEERAGE_HOME").map(PathBuf::from)).unwrap_or_else(default_home)
+}
+
+fn read_settings(home: &Path) -> Outcome<Option<(PathBuf, Table)>> {
+    let file = home.join(FILE_NAME);
+    let cannot = |why: &dyn std::fmt::Display| {
+        Failure::usage(format!("can't read `{}`: {why}", file.display())).hint("mend the file, or move it away")
+    };
+    match std::fs::metadata(&file) {
+        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => return Err(cannot(&"it is larger than 1 MiB")),
+        Ok(_) => {}
+        Err(_) => return Ok(None),
+    }
+    let text = std::fs::read_to_string(&file).map_err(|error| cannot(&error))?;
+    let table = text.parse::<Table>().map_err(|error| cannot(&error.to_string().trim_end()))?;
+    Ok(Some((file, table)))
+}
+
+fn with_settings(mut command: Command, file: &Path, settings: &Table) -> Outcome<Command> {
+    let mut known = BTreeSet::new();
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    for name in &names {
+        let own = settings.get(name).and_then(Value::as_table);
+        let mut failure = None;
+        command = command.mut_subcommand(name, |sub| {
+            sub.mut_args(|arg| {
+                let Some(long) = arg.get_long().map(str::to_owned) else { return arg };
+                known.insert(long.clone());
+                let Some(value) = own.and_then(|own| own.get(&long)).or_else(|| settings.get(&long)) else { return arg };
+                with_default(arg, value).unwrap_or_else(|arg| {
+                    failure.get_or_insert(long);
+                    *arg
+                })
+            })
+        });
+        if let Some(key) = failure {
+            return Err(bad_key(file, &key, "has a value that a flag can't have"));
+        }
+        let unknown = own.and_then(|own| own.keys().find(|key| !has_flag(&command, name, key)));
+        if let Some(key) = unknown {
+            return Err(bad_key(file, &format!("{name}.{key}"), "is not a setting"));
+        }
+    }
+    match settings.iter().find(|(key, value)| !known.contains(*key) && !(names.contains(key) && value.is_table())) {
+        Some((key, _)) => Err(bad_key(file, key, "is not a setting")),
+        None => Ok(command),
+    }
+}
+
+fn has_flag(command: &Command, subcommand: &str, long: &str) -> bool {
+    let subcommand = command.find_subcommand(subcommand);
+    subcommand.is_some_and(|sub| sub.get_arguments().any(|arg| arg.get_long() == Some(long)))
+}
+
+fn bad_key(file: &Path, key: &str, what: &str) -> Failure {
+    Failure::usage(format!("`{key}` in `{}` {what}", file.display()))
+        .hint("a setting goes by a flag's long name: see `peerage COMMAND --help`")
+}
+
+/// Gives the flag another default, or the flag back where the value is of no use to it.
+fn with_default(arg: Arg, value: &Value) -> Result<Arg, Box<Arg>> {
+    let words = match value {
+        Value::Array(items) => items.iter().map(word_of).collect::<Option<Vec<String>>>(),
+        one => word_of(one).map(|word| vec![word]),
+    };
+    match (words, arg.get_action()) {
+        (Some(words), ArgAction::Append | ArgAction::Set | ArgAction::SetTrue) => Ok(arg.default_values(words)),
+        _ => Err(Box::new(arg)),
+    }
+}
+
+fn word_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Boolean(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(settings: &str, words: &[&str]) -> Result<Arguments, String> {
+        let table = settings.parse().unwrap();
+        let command = with_settings(Arguments::command(), Path::new("config.toml"), &table)
+            .map_err(|failure| failure.to_string())?;
+        let matches = command.try_get_matches_from(words).map_err(|error| error.to_string())?;
+        Arguments::from_arg_matches(&matches).map_err(|error| error.to_string())
+    }
+
+    fn search_of(arguments: Arguments) -> crate::args::SearchArgs {
+        match arguments.command {
+            Some(crate::args::Command::Search(search)) => search,
+            other => panic!("not a search: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_the_default() {
+        let settings = "index = \"http://nas:1\"\n[search]\nlimit = 7\njson = true\n";
+        let search = search_of(parsed(settings, &["peerage", "search", "x"]).unwrap());
+        assert_eq!((search.index.url.as_str(), search.limit, search.json), ("http://nas:1", 7, true));
+        let search = search_of(parsed(settings, &["peerage", "search", "x", "--limit", "3"]).unwrap());
+        assert_eq!(search.limit, 3);
+    }
+
+    #[test]
+    fn a_key_that_means_nothing_is_named() {
+        for (settings, key) in [("colour = 1", "colour"), ("[search]\nlisten = \"x\"", "search.listen")] {
+            let message = parsed(settings, &["peerage", "peers"]).unwrap_err();
+            assert!(message.contains(&format!("`{key}`")), "{message}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! How a command ends when it does not succeed: words for a person and an exit code for a program.
+//!
+//! Invariants: the words are `error: …` and `hint: …` on stderr, lower case, without a final period; a stranger's text
+//! in them is shown through `wire::shown`. The codes are those of the README and mean the same in every command.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use peerage_peer::index_client::IndexError;
+use peerage_wire::shown;
+
+/// The exit codes of every command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// Something here failed: a disk, a port, a file.
+    Failed = 1,
+    /// The command was called in a way it does not understand.
+    Usage = 2,
+    /// Nothing by that name.
+    NotFound = 3,
+    /// The index or every source is out of reach.
+    Unreachable = 4,
+    /// Not allowed.
+    Refused = 5,
+    /// No source could prove the content.
+    Corrupt = 6,
+}
+
+/// Why a command did not succeed, and what to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+/// What a command returns.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        let text = message.to_string();
+        match text.split_once("\nhint: ") {
+            Some((message, hint)) => Self { exit, message: message.to_owned(), hint: Some(hint.to_owned()) },
+            None => Self { exit, message: text, hint: None },
+        }
+    }
+
+    pub(crate) fn failed(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// Says it on stderr and gives the code for `main` to return.
+    pub(crate) fn report(&self) -> ExitCode {
+        crate::print::say(self);
+        ExitCode::from(self.exit as u8)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", clean(&self.message))?;
+        match self.hint.as_deref() {
+            Some(hint) if !hint.is_empty() => write!(f, "\nhint: {}", clean(hint)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Our own messages may have several lines; what stands in each is shown as any stranger's text is.
+fn clean(text: &str) -> String {
+    text.lines().map(|line| shown(line).to_string()).collect::<Vec<_>>().join("\n  ")
+}
+
+impl From<IndexError> for Failure {
+    fn from(error: IndexError) -> Self {
+        let exit = match &error {
+            IndexError::BadUrl { .. } => Exit::Usage,
+            IndexError::Unreachable { .. } | IndexError::NotAnIndex { .. } => Exit::Unreachable,
+            IndexError::Refused { status, .. } => match status.as_u16() {
+                400 => Exit::Usage,
+                401 | 403 => Exit::Refused,
+                404 => Exit::NotFound,
+                _ => Exit::Failed,
+            },
+        };
+        Self::new(exit, &error).hint(error.hint())
+    }
+}

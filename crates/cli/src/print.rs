@@ -1,0 +1,163 @@
+//! What a person or a program reads: tables and JSON lines on stdout, everything else on stderr.
+//!
+//! Invariants: a stranger's text passes through `wire::shown` before it reaches a terminal; JSON escapes by itself.
+//! A reader that closes the pipe early (`| head`) ends the command quietly.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use serde::Serialize;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::failure::{Failure, Outcome};
+
+/// Blank columns between two columns of a table.
+const GAP: usize = 2;
+/// A name is never cut below this many columns, however narrow the terminal.
+const FLEX_WIDTH_MIN: usize = 16;
+
+/// A line on stderr, for the person.
+#[expect(clippy::print_stderr, reason = "the one place that writes to stderr")]
+pub(crate) fn say(line: impl Display) {
+    eprintln!("{line}");
+}
+
+/// A line on stdout: data.
+pub(crate) fn put(line: impl Display) -> Outcome {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Failure::failed(format!("can't write to stdout: {error}"))),
+    }
+}
+
+/// One JSON object on a line of stdout.
+pub(crate) fn put_json(value: &impl Serialize) -> Outcome {
+    let line = serde_json::to_string(value).map_err(|error| Failure::failed(format!("can't write JSON: {error}")))?;
+    put(line)
+}
+
+/// How a column is set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// Text, from the left.
+    Left,
+    /// Numbers, to the right.
+    Right,
+    /// The one text that gives way, cut in its middle, where the terminal is too narrow.
+    Flex,
+}
+
+/// Rows under headings, each column as wide as its widest cell.
+pub(crate) struct Table {
+    columns: Vec<(Column, &'static str)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(columns: &[(Column, &'static str)]) -> Self {
+        Self { columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row; its cells must have been shown already.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Writes the table to stdout, within the terminal's width where stdout is one.
+    pub(crate) fn put(&self) -> Outcome {
+        for line in self.lines(terminal_width()) {
+            put(line)?;
+        }
+        Ok(())
+    }
+
+    fn lines(&self, width_max: Option<usize>) -> Vec<String> {
+        let widths = self.widths(width_max);
+        let headings: Vec<String> = self.columns.iter().map(|(_, heading)| (*heading).to_owned()).collect();
+        std::iter::once(&headings).chain(&self.rows).map(|cells| self.line(cells, &widths)).collect()
+    }
+
+    fn widths(&self, width_max: Option<usize>) -> Vec<usize> {
+        let mut widths: Vec<usize> = self.columns.iter().map(|(_, heading)| heading.width()).collect();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.width());
+            }
+        }
+        let flex = self.columns.iter().position(|(column, _)| *column == Column::Flex);
+        if let (Some(flex), Some(width_max)) = (flex, width_max) {
+            let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+            let excess = total.saturating_sub(width_max);
+            widths[flex] = widths[flex].saturating_sub(excess).max(FLEX_WIDTH_MIN.min(widths[flex]));
+        }
+        widths
+    }
+
+    fn line(&self, cells: &[String], widths: &[usize]) -> String {
+        let mut line = String::new();
+        for ((cell, (column, _)), width) in cells.iter().zip(&self.columns).zip(widths) {
+            let cell = cut(cell, *width);
+            let fill = " ".repeat(width - cell.width());
+            match column {
+                Column::Right => line.extend([fill.as_str(), &cell]),
+                Column::Left | Column::Flex => line.extend([cell.as_str(), &fill]),
+            }
+            line.push_str(&" ".repeat(GAP));
+        }
+        line.truncate(line.trim_end().len());
+        line
+    }
+}
+
+/// Shortens to `width` columns, keeping the beginning and (what tells files apart) the end.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let tail_width = width.saturating_sub(1) * 2 / 3;
+    let tail = take_width(text.chars().rev(), tail_width);
+    let head = take_width(text.chars(), width.saturating_sub(1 + tail.iter().filter_map(|c| c.width()).sum::<usize>()));
+    head.into_iter().chain(['…']).chain(tail.into_iter().rev()).collect()
+}
+
+fn take_width(chars: impl Iterator<Item = char>, width_max: usize) -> Vec<char> {
+    let mut width = 0;
+    chars
+        .take_while(|c| {
+            width += c.width().unwrap_or(0);
+            width <= width_max
+        })
+        .collect()
+}
+
+fn terminal_width() -> Option<usize> {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    rustix::termios::tcgetwinsize(stdout).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_whatever_the_script() {
+        let mut table = Table::new(&[(Column::Flex, "NAME"), (Column::Right, "SIZE"), (Column::Left, "OWNER")]);
+        table.row(["été.txt".into(), "1.0 KiB".into(), "a".into()]);
+        table.row(["日本語.txt".into(), "12 B".into(), "bb".into()]);
+        let expected = ["NAME           SIZE  OWNER", "été.txt     1.0 KiB  a", "日本語.txt     12 B  bb"];
+        assert_eq!(table.lines(None), expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_the_middle_of_the_name() {
+        let mut table = Table::new(&[(Column::Flex, "NAME"), (Column::Right, "SIZE")]);
+        table.row(["a/very/long/path/to/the/file.txt".into(), "1 B".into()]);
+        let lines = table.lines(Some(24));
+        assert!(lines.iter().all(|line| line.width() <= 24), "{lines:?}");
+        assert!(lines[1].starts_with("a/ver") && lines[1].contains("/file.txt"), "{lines:?}");
+    }
+}
