@@ -1,0 +1,101 @@
+//! Opening a content by its hash: each place that has it is tried, and what changed is reported.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use peerage_wire::{ContentHash, SharePath};
+use rustix::io::Errno;
+
+use super::{Catalogue, ShareId};
+use crate::share::{Root, Stamp};
+
+/// Places of one content that are tried: where the first sixteen all changed, the rest will be found so too.
+const PLACES_MAX: usize = 16;
+
+/// A content ready to be read.
+#[derive(Debug)]
+pub struct OpenedContent {
+    /// The file, at its start; what it holds was that content when its time, size and inode were compared,
+    /// just now.
+    pub file: File,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Why a content can't be read here.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is not shared.
+    #[error("that content is not shared here")]
+    Absent,
+    /// Every file that had it has changed; they are being hashed again.
+    #[error("the file has changed since it was hashed")]
+    Changed,
+    /// The system won't open it now.
+    #[error("the file can't be opened: {0}")]
+    Unreadable(#[source] io::Error),
+}
+
+struct Place {
+    path: SharePath,
+    disk: Box<str>,
+    share: ShareId,
+    root: Arc<Root>,
+    stamp: Stamp,
+}
+
+impl Catalogue {
+    /// Opens a file that has the content.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a place that was found changed is not tried again until it has been hashed again.
+    pub fn open(&self, hash: &ContentHash) -> Result<OpenedContent, OpenError> {
+        let mut outcome = OpenError::Absent;
+        for place in self.places_of(hash)? {
+            match place.root.open_file(&place.disk) {
+                Ok((file, stamp)) if stamp == place.stamp => {
+                    return Ok(OpenedContent { file, size: stamp.size });
+                }
+                Err(error) if is_passing(&error) => outcome = OpenError::Unreadable(error),
+                Ok(_) => outcome = self.report(&place, OpenError::Changed),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    outcome = self.report(&place, OpenError::Unreadable(error));
+                }
+                Err(_) => outcome = self.report(&place, OpenError::Changed),
+            }
+        }
+        Err(outcome)
+    }
+
+    /// The places to try, copied out so that no file is opened under the lock.
+    fn places_of(&self, hash: &ContentHash) -> Result<Vec<Place>, OpenError> {
+        let state = self.lock();
+        let mut records = state.places(hash).peekable();
+        if records.peek().is_none() {
+            return Err(OpenError::Absent);
+        }
+        let fit = records.filter(|(_, record)| !record.is_suspect);
+        let places = fit.filter_map(|(path, record)| {
+            let root = Arc::clone(state.root(record.share)?);
+            let disk = state.disk_name(path).into();
+            Some(Place { path: path.clone(), disk, share: record.share, root, stamp: record.stamp })
+        });
+        let places: Vec<Place> = places.take(PLACES_MAX).collect();
+        if places.is_empty() { Err(OpenError::Changed) } else { Ok(places) }
+    }
+
+    fn report(&self, place: &Place, outcome: OpenError) -> OpenError {
+        let is_first = self.lock().suspect(&place.path, place.stamp);
+        if is_first && let Some(hooks) = self.hooks.get() {
+            (hooks.suspect)(place.share, &place.disk);
+        }
+        outcome
+    }
+}
+
+/// Whether the trouble is the process's or the machine's and says nothing about the file.
+fn is_passing(error: &io::Error) -> bool {
+    let passing = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::IO, Errno::INTR, Errno::STALE];
+    passing.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}

@@ -1,0 +1,1 @@
+//! The catalogue against a model, and what it refuses to open.
