@@ -1,0 +1,95 @@
+//! A peer comes (`PUT /api/v1/peers/{id}`), stays (`POST …/heartbeat`) and goes (`DELETE`).
+
+use std::sync::Arc;
+
+use axum::Json as Reply;
+use axum::extract::State;
+use http::StatusCode;
+use peerage_wire::PeerId;
+use peerage_wire::api::{Announced, Announcement, ErrorBody, Heartbeat, HeartbeatReply};
+
+use crate::address::Ends;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::extract::{Json, Owner};
+
+/// Announce a peer: who it is, where it serves, what it holds.
+///
+/// Others are told to reach it at the address this request comes from, at the announced ports. The reply says
+/// whether the index must be sent every file again.
+#[utoipa::path(
+    put, path = "/api/v1/peers/{id}", tag = "peers", request_body = Announcement,
+    params(("id" = PeerId, Path, description = "The peer's own id.")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "the lease", body = Announced),
+        (status = 401, description = "no token, or one that ended", body = ErrorBody),
+        (status = 403, description = "another peer's token", body = ErrorBody),
+        (status = 409, description = "a higher epoch was announced", body = ErrorBody),
+        (status = "default", description = "refused", body = ErrorBody),
+    )
+)]
+pub(crate) async fn announce(
+    State(app): State<Arc<App>>,
+    ends: Ends,
+    owner: Owner,
+    Json(what): Json<Announcement>,
+) -> Result<Reply<Announced>, ApiError> {
+    if what.doors.native == 0 {
+        return Err(ApiError::bad_request(
+            "port 0 can't be reached",
+            "announce the port the door listens on",
+        ));
+    }
+    let (peer, seen_ip) = (owner.peer, ends.remote.ip());
+    let announced = app.ask(move |index, now| index.announce(peer, &what, seen_ip, now)).await?;
+    tracing::info!(peer = %peer.short(), address = %announced.address, resync = announced.resync, "announced");
+    Ok(Reply(ends.localised(announced)))
+}
+
+/// Say that a peer is still here.
+///
+/// Keeps the lease and the token of this request. The reply says whether the index holds something else than the
+/// digest, if one was sent.
+#[utoipa::path(
+    post, path = "/api/v1/peers/{id}/heartbeat", tag = "peers", request_body = Heartbeat,
+    params(("id" = PeerId, Path, description = "The peer's own id.")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "the lease", body = HeartbeatReply),
+        (status = 401, description = "no token, or one that ended", body = ErrorBody),
+        (status = 403, description = "another peer's token", body = ErrorBody),
+        (status = 404, description = "the peer has no lease: announce it", body = ErrorBody),
+        (status = 409, description = "a higher epoch was announced", body = ErrorBody),
+        (status = "default", description = "refused", body = ErrorBody),
+    )
+)]
+pub(crate) async fn heartbeat(
+    State(app): State<Arc<App>>,
+    owner: Owner,
+    Json(beat): Json<Heartbeat>,
+) -> Result<Reply<HeartbeatReply>, ApiError> {
+    let now = app.elapsed();
+    app.sessions().renew(&owner.token, now);
+    let peer = owner.peer;
+    app.ask(move |index, now| index.heartbeat(peer, beat, now)).await.map(Reply)
+}
+
+/// Leave: the peer and its files are gone from every answer at once.
+#[utoipa::path(
+    delete, path = "/api/v1/peers/{id}", tag = "peers",
+    params(("id" = PeerId, Path, description = "The peer's own id.")),
+    security(("token" = [])),
+    responses(
+        (status = 204, description = "gone, or never here"),
+        (status = 401, description = "no token, or one that ended", body = ErrorBody),
+        (status = 403, description = "another peer's token", body = ErrorBody),
+        (status = "default", description = "refused", body = ErrorBody),
+    )
+)]
+pub(crate) async fn quit(State(app): State<Arc<App>>, owner: Owner) -> Result<StatusCode, ApiError> {
+    let peer = owner.peer;
+    app.ask(move |index, _now| index.quit(peer)).await?;
+    tracing::info!(peer = %peer.short(), "quit");
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,38 @@
+//! `GET /api/v1/search`: contents by their names.
+
+use std::sync::Arc;
+
+use axum::Json as Reply;
+use axum::extract::State;
+use peerage_wire::api::{ErrorBody, Hit, Page, SearchParams};
+
+use crate::address::Ends;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::extract::Query;
+
+/// Search: one page of the contents whose names match.
+///
+/// All words must match, the last one as a prefix. Hits are grouped by content; each lists the live peers that have
+/// it and where they are reached.
+#[utoipa::path(
+    get, path = "/api/v1/search", tag = "find", params(SearchParams),
+    responses(
+        (status = 200, description = "one page", body = Page<Hit>),
+        (status = 400, description = "the query or the cursor can't be read", body = ErrorBody),
+        (status = "default", description = "refused", body = ErrorBody),
+    )
+)]
+pub(crate) async fn search(
+    State(app): State<Arc<App>>,
+    ends: Ends,
+    Query(params): Query<SearchParams>,
+) -> Result<Reply<Page<Hit>>, ApiError> {
+    page(&app, ends, params).await.map(Reply)
+}
+
+/// One page of hits as `ends` can use them.
+pub(super) async fn page(app: &App, ends: Ends, params: SearchParams) -> Result<Page<Hit>, ApiError> {
+    let page = app.ask(move |index, _now| index.search(&params)).await?;
+    Ok(Page { hits: ends.localised(page.hits), ..page })
+}
