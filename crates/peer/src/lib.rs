@@ -3,3 +3,10 @@
 pub mod catalogue;
 pub mod home;
 pub mod share;
+pub mod download;
+pub mod identity;
+pub mod part;
+pub mod progress;
+pub mod serve;
+mod swarm;
+pub mod tls;

@@ -45,6 +45,10 @@ pub mod codes {
     pub const LIMIT: &str = "limit";
     /// Not yours to change.
     pub const FORBIDDEN: &str = "forbidden";
+    /// A peer's file is not what it registered any more.
+    pub const CHANGED: &str = "changed";
+    /// Nothing the asker did.
+    pub const INTERNAL: &str = "internal";
 }
 
 /// `POST /api/v1/session`: without `answer` it asks for a challenge, with it for a token.

@@ -1,0 +1,179 @@
+//! One want becomes one file: the types a caller needs, and the order of the steps.
+//!
+//! Invariants: a finished file is the content that was asked for, or there is an error and no file; dropping
+//! the future at any time leaves a part that the same want resumes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use peerage_wire::api::Source;
+use peerage_wire::{ContentHash, PathError, PeerName, SharePath, shown};
+
+use crate::part::{DiskError, OutFolder};
+use crate::progress::Progress;
+pub use crate::swarm::Pool;
+
+/// A content, and the place below the output folder that it should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    /// The content.
+    pub hash: ContentHash,
+    /// Bytes, as the index says.
+    pub size: u64,
+    /// Folders and the name.
+    pub path: SharePath,
+    /// Whether to replace a file that has the name.
+    pub overwrite: bool,
+}
+
+/// A finished file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// Where it is: the name may have got a number.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Peers that sent at least one piece that was right.
+    pub sources_used: usize,
+    /// Bytes that an earlier download had left.
+    pub resumed_bytes: u64,
+    /// Whether the file was there before, so that nothing was fetched.
+    pub already_there: bool,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// What became of one source, for an error's reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFault {
+    /// Its name for people.
+    pub name: PeerName,
+    /// Where it was asked.
+    pub address: SocketAddr,
+    /// What went wrong, as half a sentence.
+    pub fault: String,
+}
+
+/// Why there is no file.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// The index knows no source.
+    #[error("no peer has {}", .hash.short())]
+    NoSource {
+        /// The content.
+        hash: ContentHash,
+    },
+    /// The index could not be asked.
+    #[error("can't ask the index for sources: {0}")]
+    Index(FindError),
+    /// No source could be reached, or each went away.
+    #[error("no source of {} can be reached{}", .hash.short(), listed(.faults))]
+    Unreachable {
+        /// The content.
+        hash: ContentHash,
+        /// What became of each.
+        faults: Vec<SourceFault>,
+    },
+    /// Every source that answered refused.
+    #[error("access to {} was refused{}", .hash.short(), listed(.faults))]
+    Refused {
+        /// The content.
+        hash: ContentHash,
+        /// What became of each.
+        faults: Vec<SourceFault>,
+    },
+    /// Every source stayed busy with other peers.
+    #[error("every source of {} is busy{}", .hash.short(), listed(.faults))]
+    Busy {
+        /// The content.
+        hash: ContentHash,
+        /// What became of each.
+        faults: Vec<SourceFault>,
+    },
+    /// Every source that answered sent something else.
+    #[error("no source could prove {}{}", .hash.short(), listed(.faults))]
+    Corrupt {
+        /// The content.
+        hash: ContentHash,
+        /// What became of each.
+        faults: Vec<SourceFault>,
+    },
+    /// The file can't be written.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The name can't be stored on every system.
+    #[error(transparent)]
+    NotStorable(#[from] PathError),
+    /// A fault of our own, such as no certificate.
+    #[error("can't start the download: {0}")]
+    Internal(String),
+}
+
+impl DownloadError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoSource { .. } => "`peerage search` shows what is shared now",
+            Self::Index(_) => "is the index running, and `--index` right?",
+            Self::Unreachable { .. } => {
+                "run the same command again later: what was fetched is kept; a firewall may also be in the way"
+            }
+            Self::Refused { .. } => "ask the owner to share it with you",
+            Self::Busy { .. } => "run the same command again in a minute",
+            Self::Corrupt { .. } => "its owner may have changed the file: search again, or tell them",
+            Self::Disk(DiskError::Full { .. }) => "make room or choose another folder with `-o`",
+            Self::Disk(DiskError::Locked { .. }) => "wait for the other download, or stop it",
+            Self::Disk(_) => "choose another folder with `-o`",
+            Self::NotStorable(_) => "fetch it by its hash under another name",
+            Self::Internal(_) => "this is a bug: please report it",
+        }
+    }
+}
+
+fn listed(faults: &[SourceFault]) -> String {
+    /// More say nothing new.
+    const SHOWN_MAX: usize = 4;
+    let mut text = String::new();
+    for (position, SourceFault { name, address, fault }) in faults.iter().take(SHOWN_MAX).enumerate() {
+        let mark = if position == 0 { ": " } else { "; " };
+        text.push_str(&format!("{mark}{} ({address}) {fault}", shown(name.as_str())));
+    }
+    if let Some(more) = faults.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
+        text.push_str(&format!("; and {more} more"));
+    }
+    text
+}
+
+/// Why the index gave no answer.
+pub type FindError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Whoever knows the sources of a content now: the index, or a list in a test.
+pub trait Sources: Send + Sync {
+    /// The live sources, none where nobody has it.
+    fn find<'a>(&'a self, hash: &'a ContentHash) -> BoxFuture<'a, Result<Vec<Source>, FindError>>;
+}
+
+impl Sources for Vec<Source> {
+    fn find<'a>(&'a self, _hash: &'a ContentHash) -> BoxFuture<'a, Result<Vec<Source>, FindError>> {
+        Box::pin(std::future::ready(Ok(self.clone())))
+    }
+}
+
+/// Fetches one content, proves it, and puts it into its place. Several may run at once over one `pool`.
+///
+/// # Errors
+/// [`DownloadError`]. What was proven by then stays in the part; a part without any is removed.
+pub async fn download(
+    want: &Want,
+    sources: &dyn Sources,
+    pool: &Arc<Pool>,
+    folder: &OutFolder,
+    progress: &Progress,
+) -> Result<Done, DownloadError> {
+    let _ = (want, sources, pool, folder, progress);
+    Err(DownloadError::Internal("not built yet".to_owned()))
+}

@@ -1,0 +1,128 @@
+//! What an answer consists of: nothing, a few bytes, or a file read as fast as it is taken.
+//!
+//! Invariants: of a file at most three reads are in memory; disk reads never block the connection's thread; a
+//! file that ends early ends the connection, since a promised byte is never made up.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::task::JoinHandle;
+
+use super::meter::Sending;
+use super::queue::Slot;
+
+/// Bytes read from a file at a time: what a core's cache holds. Larger reads were far slower, 64 KiB a fifth.
+const READ_BYTES: u64 = 256 << 10;
+
+/// An answer's body.
+pub(crate) enum DoorBody {
+    /// These bytes, or none. Whatever is held for their sake goes when they are sent.
+    Bytes(Bytes, Option<Held>),
+    /// A part of a file.
+    File(FileBody),
+}
+
+/// What is held while a body is being sent.
+pub(crate) struct Held {
+    pub(crate) _slot: Slot,
+    pub(crate) _sending: Sending,
+}
+
+impl DoorBody {
+    pub(crate) fn empty() -> Self {
+        Self::Bytes(Bytes::new(), None)
+    }
+}
+
+/// Bytes of a file on their way.
+pub(crate) struct FileBody {
+    file: Arc<File>,
+    /// What no read was begun for.
+    rest: Range<u64>,
+    /// What was not handed out.
+    left_bytes: u64,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    _held: Held,
+}
+
+impl FileBody {
+    /// The bytes `range` of `file`; the first read begins at once.
+    pub(crate) fn new(file: File, range: Range<u64>, held: Held) -> Self {
+        let left_bytes = range.end - range.start;
+        let mut body = Self { file: Arc::new(file), rest: range, left_bytes, reading: None, _held: held };
+        body.reading = body.read_ahead();
+        body
+    }
+
+    fn read_ahead(&mut self) -> Option<JoinHandle<io::Result<Bytes>>> {
+        let next = self.rest.start..self.rest.end.min(self.rest.start.saturating_add(READ_BYTES));
+        if next.is_empty() {
+            return None;
+        }
+        self.rest.start = next.end;
+        let file = Arc::clone(&self.file);
+        Some(tokio::task::spawn_blocking(move || read(&file, &next)))
+    }
+}
+
+fn read(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
+    let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+    let mut buffer = vec![0; len];
+    file.read_exact_at(&mut buffer, range.start)?;
+    Ok(buffer.into())
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
+        let bytes = ready!(Pin::new(reading).poll(cx)).unwrap_or_else(|error| Err(io::Error::other(error)));
+        self.reading = if bytes.is_ok() { self.read_ahead() } else { None };
+        let frame = bytes.inspect(|bytes| self.left_bytes -= bytes.len() as u64).map(Frame::data);
+        Poll::Ready(Some(frame.inspect_err(|error| tracing::warn!(%error, "a shared file can't be read"))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left_bytes == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left_bytes)
+    }
+}
+
+impl Body for DoorBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match &mut *self {
+            Self::Bytes(bytes, _) if bytes.is_empty() => Poll::Ready(None),
+            Self::Bytes(bytes, _) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::File(file) => Pin::new(file).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Bytes(bytes, _) => bytes.is_empty(),
+            Self::File(file) => file.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Bytes(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Self::File(file) => file.size_hint(),
+        }
+    }
+}

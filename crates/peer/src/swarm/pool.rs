@@ -1,0 +1,184 @@
+//! Connections to peers, kept for the next request: one pool for all the downloads of a process.
+//!
+//! Invariants: never more than [`PEER_CONNECTIONS_MAX`] requests run against one peer at a time, whoever asks,
+//! and they get their turn in the order they came; a connection goes back only after its answer was read to
+//! the end, so the next answer on it is the next request's.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use peerage_wire::PeerId;
+use rustls::pki_types::ServerName;
+use tokio::io::BufReader;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsConnector;
+
+use crate::identity::Identity;
+use crate::tls;
+
+/// Requests at the same time to one peer: what its door grants one peer, and what fills a fast link.
+pub(crate) const PEER_CONNECTIONS_MAX: usize = 4;
+/// A connection's TCP handshake, and after it the TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept: a little less than a door waits for the next request.
+const IDLE_MAX: Duration = Duration::from_secs(8);
+/// Bytes read from a socket at a time; TLS by itself would take 4 KiB.
+const READ_BYTES: usize = 256 << 10;
+
+type Sender = SendRequest<Empty<Bytes>>;
+/// A peer and where it was reached.
+type Place = (PeerId, SocketAddr);
+
+/// Why a connection could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("can't be reached: {0}")]
+    Dial(#[source] io::Error),
+    #[error("did not answer within 5 s")]
+    Timeout,
+    #[error("another peer answers at its address")]
+    WrongKey,
+    #[error("does not speak the protocol: {0}")]
+    Handshake(String),
+}
+
+/// Open connections, by peer and address.
+pub struct Pool {
+    identity: Arc<Identity>,
+    peers: Mutex<HashMap<Place, Kept>>,
+}
+
+struct Kept {
+    permits: Arc<Semaphore>,
+    idle: Vec<(Sender, Instant)>,
+}
+
+impl Pool {
+    /// No connections yet; those it makes show this peer's key.
+    #[must_use]
+    pub fn new(identity: Arc<Identity>) -> Self {
+        Self { identity, peers: Mutex::default() }
+    }
+
+    /// Waits for a turn at `peer` and gives a kept connection, or a new one.
+    pub(crate) async fn lease(self: &Arc<Self>, place: Place) -> Result<Lease, ConnectError> {
+        let permits = self.permits(place);
+        let permit =
+            permits.acquire_owned().await.map_err(|error| ConnectError::Handshake(error.to_string()))?;
+        match self.take_idle(place) {
+            Some(sender) => Ok(self.lease_of(place, sender, permit, Origin::Kept)),
+            None => Ok(self.lease_of(place, self.connect(place).await?, permit, Origin::New)),
+        }
+    }
+
+    fn lease_of(
+        self: &Arc<Self>,
+        place: Place,
+        sender: Sender,
+        permit: OwnedSemaphorePermit,
+        origin: Origin,
+    ) -> Lease {
+        Lease { pool: Arc::clone(self), place, sender, origin, _permit: permit }
+    }
+
+    fn permits(&self, place: Place) -> Arc<Semaphore> {
+        let mut peers = self.lock();
+        let now = Instant::now();
+        peers.retain(|_, kept| {
+            kept.idle.retain(|(sender, since)| is_usable(sender, *since, now));
+            !kept.idle.is_empty() || Arc::strong_count(&kept.permits) > 1
+        });
+        let new = || Kept { permits: Arc::new(Semaphore::new(PEER_CONNECTIONS_MAX)), idle: Vec::new() };
+        Arc::clone(&peers.entry(place).or_insert_with(new).permits)
+    }
+
+    fn take_idle(&self, place: Place) -> Option<Sender> {
+        self.lock().get_mut(&place)?.idle.pop().map(|(sender, _)| sender)
+    }
+
+    async fn connect(&self, (peer, address): Place) -> Result<Sender, ConnectError> {
+        let config = tls::client_config(&self.identity, peer);
+        let config = config.map_err(|error| ConnectError::Handshake(error.to_string()))?;
+        let dialled = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        let stream = dialled.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Dial)?;
+        // Requests are written whole, so waiting to fill a packet would only delay them.
+        stream.set_nodelay(true).map_err(ConnectError::Dial)?;
+        let stream = BufReader::with_capacity(READ_BYTES, stream);
+        let name = ServerName::IpAddress(address.ip().into());
+        let shaken = TlsConnector::from(config).connect(name, stream);
+        let shaken = tokio::time::timeout(CONNECT_TIMEOUT, shaken).await;
+        let stream = shaken.map_err(|_| ConnectError::Timeout)?.map_err(|error| refused(&error))?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(READ_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| ConnectError::Handshake(error.to_string()))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%address, %error, "a connection to a source ended");
+            }
+        });
+        Ok(sender)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Kept>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_usable(sender: &Sender, since: Instant, now: Instant) -> bool {
+    !sender.is_closed() && now.saturating_duration_since(since) < IDLE_MAX
+}
+
+/// A key that is not the expected one is told from a stranger's garbage.
+fn refused(error: &io::Error) -> ConnectError {
+    use rustls::{CertificateError, Error};
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+    match cause {
+        Some(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)) => {
+            ConnectError::WrongKey
+        }
+        _ => ConnectError::Handshake(error.to_string()),
+    }
+}
+
+/// Whether a connection has served before: the other side may have closed it meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Kept,
+    New,
+}
+
+/// A turn at a peer, with a connection. Dropping it closes the connection.
+pub(crate) struct Lease {
+    pool: Arc<Pool>,
+    place: Place,
+    pub(crate) sender: Sender,
+    pub(crate) origin: Origin,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// Keeps the connection for the next request; its answer must have been read to the end.
+    pub(crate) fn give_back(self) {
+        let Self { pool, place, sender, .. } = self;
+        if let Some(kept) = pool.lock().get_mut(&place) {
+            kept.idle.push((sender, Instant::now()));
+        }
+    }
+
+    /// Replaces a kept connection that turned out to be closed.
+    pub(crate) async fn renew(&mut self) -> Result<(), ConnectError> {
+        self.sender = self.pool.connect(self.place).await?;
+        self.origin = Origin::New;
+        Ok(())
+    }
+}
