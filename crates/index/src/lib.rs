@@ -16,6 +16,11 @@ mod embedded;
 pub mod query;
 pub mod terms;
 
+mod cursor;
+mod pattern;
+mod rank;
+mod typo;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,1 +1,213 @@
-//! The query language.
+//! The query language: text in, what to look for out. Pure, and the definition that every engine is held to.
+//!
+//! ```text
+//! query  = clause { blank clause }                 every clause must match
+//! clause = item { "OR" item } | "-" item           OR, in capitals, binds closer than the blank
+//! item   = '"' text '"'                            phrase: these terms side by side, exactly
+//!        | word                                    the terms of the word side by side (`foo-bar.txt`, `mp3`)
+//!        | "*" word | word "*" | "*" word "*"      a word's end, beginning or middle
+//! ```
+//!
+//! - The last word, where it is the query's last item and not left out, also matches as a prefix. So does the last
+//!   term of a phrase whose closing quote is missing: someone is still typing, so that is no error.
+//! - A quote opens a phrase only at the beginning of an item; within a word it is a border as any punctuation.
+//! - `-` leaves out only directly before a word; `-` alone and `--help` are no negations. A name that begins with one
+//!   dash, or has a word `OR`, is looked for in quotes: [`quoted`] does that.
+//! - A star at a border (`*.mp3`) asks for nothing; touching letters it needs three of them, except at the end. Within a
+//!   word it is a border.
+//! - Words without terms (`&`) are passed over; where no word has any, the query is one term as a whole.
+//! - Every word must match the *same* name (share path) of a content, and a name that a left-out word matches is no
+//!   match; another name of the same content still can be.
+
+use peerage_wire::api::Matched;
+use peerage_wire::limits;
+
+use crate::pattern::PART_LETTERS_MIN;
+pub use crate::pattern::{Pattern, Place, Run};
+use crate::terms::{self, NameTerms};
+use crate::{Error, Result};
+
+/// A query as it was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    clauses: Vec<Vec<Run>>,
+    without: Vec<Run>,
+}
+
+impl Query {
+    /// Reads a query.
+    ///
+    /// # Errors
+    /// [`Error::BadQuery`] with what is wrong in it.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.len() > limits::QUERY_BYTES_MAX {
+            return refuse(format!("it is longer than {} bytes", limits::QUERY_BYTES_MAX));
+        }
+        let items = read_items(text)?;
+        if items.iter().filter(|item| **item != Item::Or).count() > limits::QUERY_WORDS_MAX {
+            let most = limits::QUERY_WORDS_MAX;
+            return refuse(format!("it has more than {most} words; a longer name goes in quotes"));
+        }
+        let query = combine(items)?;
+        match (query.clauses.is_empty(), query.without.is_empty()) {
+            (false, _) => Ok(query),
+            (true, false) => refuse("it only leaves out; a name that begins with `-` goes in quotes"),
+            (true, true) => match Run::whole(text) {
+                Some(run) => Ok(Self { clauses: vec![vec![run]], without: Vec::new() }),
+                None => refuse("it has no words"),
+            },
+        }
+    }
+
+    /// What must match: of each clause at least one run.
+    #[must_use]
+    pub fn clauses(&self) -> &[Vec<Run>] {
+        &self.clauses
+    }
+
+    /// What must not match.
+    #[must_use]
+    pub fn without(&self) -> &[Run] {
+        &self.without
+    }
+
+    /// Where a name matches, if it does.
+    #[must_use]
+    pub fn find(&self, name: &NameTerms) -> Option<Place> {
+        if self.without.iter().any(|run| run.find(name).is_some()) {
+            return None;
+        }
+        let best_of = |clause: &Vec<Run>| clause.iter().filter_map(|run| run.find(name)).min();
+        self.clauses.iter().try_fold(Place::File, |worst, clause| Some(worst.max(best_of(clause)?)))
+    }
+
+    /// The same words read in another way, or `None` where that makes no difference to them.
+    #[must_use]
+    pub fn read_as(&self, how: Matched) -> Option<Self> {
+        let reread = |run: &Run| match how {
+            Matched::Exact => run.clone(),
+            Matched::Substring => run.as_part(),
+            Matched::Typo => run.with_typo(),
+        };
+        let clauses: Vec<Vec<Run>> =
+            self.clauses.iter().map(|clause| clause.iter().map(reread).collect()).collect();
+        let differs = how == Matched::Exact || clauses != self.clauses;
+        differs.then(|| Self { clauses, without: self.without.clone() })
+    }
+}
+
+/// A query that finds this very text, whatever is in it. The closing quote is left out where it would make a name of
+/// the longest kind too long to ask for.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let inner = text.replace(terms::is_quote, " ");
+    if inner.len() + 2 > limits::QUERY_BYTES_MAX { format!("\"{inner}") } else { format!("\"{inner}\"") }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Item {
+    Or,
+    Find(Run),
+    LeaveOut(Run),
+}
+
+fn read_items(text: &str) -> Result<Vec<Item>> {
+    let mut items = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (is_left_out, body) = without_dash(rest);
+        let (run, after) = if body.starts_with(terms::is_quote) {
+            read_phrase(body)
+        } else {
+            let (word, after) = body.split_at(body.find(char::is_whitespace).unwrap_or(body.len()));
+            if word == "OR" && !is_left_out {
+                items.push(Item::Or);
+                (None, after)
+            } else {
+                (read_word(word, after.is_empty() && !is_left_out)?, after)
+            }
+        };
+        items.extend(run.map(|run| if is_left_out { Item::LeaveOut(run) } else { Item::Find(run) }));
+        rest = after.trim_start();
+    }
+    Ok(items)
+}
+
+/// Tells a negation from a dash: it stands directly before a word, and only one of it.
+fn without_dash(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(body) if body.starts_with(|c: char| c != '-' && !c.is_whitespace()) => (true, body),
+        _ => (false, text),
+    }
+}
+
+/// Reads a phrase from its opening quote on.
+fn read_phrase(body: &str) -> (Option<Run>, &str) {
+    let inner = body.trim_start_matches(terms::is_quote);
+    match inner.split_once(terms::is_quote) {
+        Some((phrase, after)) => (Run::phrase(phrase), after),
+        None => {
+            let mut run = Run::phrase(inner);
+            if let Some(run) = &mut run {
+                run.open_end();
+            }
+            (run, "")
+        }
+    }
+}
+
+fn read_word(word: &str, is_last: bool) -> Result<Option<Run>> {
+    let bare = word.trim_matches('*');
+    let (has_front, has_back) = (word.starts_with('*'), word.ends_with('*'));
+    let Some(mut run) = Run::word(bare) else { return Ok(None) };
+    if has_front && bare.starts_with(is_in_a_word) {
+        run.open_start();
+        if run.letters() < PART_LETTERS_MIN && run.patterns().iter().any(|pattern| pattern.open_start) {
+            return refuse(format!("a part such as `*ster*` needs at least {PART_LETTERS_MIN} letters"));
+        }
+    }
+    if is_last || (has_back && bare.ends_with(is_in_a_word)) {
+        run.open_end();
+    }
+    Ok(Some(run))
+}
+
+fn is_in_a_word(c: char) -> bool {
+    !terms::split(c.encode_utf8(&mut [0; 4])).is_empty()
+}
+
+fn combine(items: Vec<Item>) -> Result<Query> {
+    let mut query = Query { clauses: Vec::new(), without: Vec::new() };
+    let mut may_join = false; // whether the last item can be the left side of an OR
+    let mut is_joining = false;
+    for item in items {
+        match item {
+            Item::Or if may_join && !is_joining => is_joining = true,
+            Item::Or => return refuse_or(),
+            Item::LeaveOut(_) if is_joining => return refuse_or(),
+            Item::LeaveOut(run) => {
+                query.without.push(run);
+                may_join = false;
+            }
+            Item::Find(run) => {
+                match query.clauses.last_mut() {
+                    Some(clause) if is_joining => clause.push(run),
+                    _ => query.clauses.push(vec![run]),
+                }
+                (may_join, is_joining) = (true, false);
+            }
+        }
+    }
+    if is_joining { refuse_or() } else { Ok(query) }
+}
+
+fn refuse_or<T>() -> Result<T> {
+    refuse("`OR` needs a word to look for on both sides; the word itself goes in quotes")
+}
+
+fn refuse<T>(why: impl Into<String>) -> Result<T> {
+    Err(Error::BadQuery(why.into()))
+}
+
+#[cfg(test)]
+mod tests;

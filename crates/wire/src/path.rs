@@ -5,6 +5,7 @@
 //! whole at most [`limits::PATH_BYTES_MAX`]. A `SharePath` is a *name*: it becomes a place on a disk only
 //! through a directory handle, component by component, after [`SharePath::check_storable`].
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -146,6 +147,13 @@ fn is_storable(component: &str) -> bool {
         || component.ends_with(['.', ' '])
         || numbered_device
         || DEVICES.iter().any(|device| stem.eq_ignore_ascii_case(device)))
+}
+
+/// Paths compare and hash as their text does, so an ordered map of paths can be asked for a range of texts.
+impl Borrow<str> for SharePath {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for SharePath {

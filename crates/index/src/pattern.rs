@@ -1,0 +1,144 @@
+//! What one word or phrase of a query asks of a name's terms.
+//!
+//! Invariants: a run has at least one pattern; its patterns match terms that stand side by side, in order.
+
+use crate::terms::{self, NameTerms};
+use crate::typo;
+
+/// Letters a part of a word needs: shorter ones are in nearly every name.
+pub(crate) const PART_LETTERS_MIN: usize = 3;
+/// Letters of a term in which a typo is forgiven: in shorter ones it makes another word.
+pub(crate) const TYPO_LETTERS_MIN: usize = 4;
+
+/// What is asked of one term.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    /// The folded text.
+    pub text: String,
+    /// Whether the term may begin before it.
+    pub open_start: bool,
+    /// Whether the term may go on after it.
+    pub open_end: bool,
+    /// Whether the term may differ by one typo instead.
+    pub typo: bool,
+}
+
+impl Pattern {
+    /// Whether a term is what is asked for.
+    #[must_use]
+    pub fn fits(&self, term: &str) -> bool {
+        let text = self.text.as_str();
+        let as_written = match (self.open_start, self.open_end) {
+            (false, false) => term == text,
+            (false, true) => term.starts_with(text),
+            (true, false) => term.ends_with(text),
+            (true, true) => term.contains(text),
+        };
+        as_written || (self.typo && typo::is_within_one(text, term))
+    }
+}
+
+/// Where a name was found to match. The file's own name comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// Every word is in the file's own name.
+    File,
+    /// Some word is in the share's or a folder's name.
+    Folder,
+}
+
+/// A word, part or phrase: patterns for terms side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    patterns: Vec<Pattern>,
+    is_phrase: bool,
+}
+
+impl Run {
+    /// A word as written; `None` where the text has no terms.
+    pub(crate) fn word(text: &str) -> Option<Self> {
+        Self::of_terms(terms::split(text), false)
+    }
+
+    /// A phrase, which is never read in another way than as written.
+    pub(crate) fn phrase(text: &str) -> Option<Self> {
+        Self::of_terms(terms::split(text), true)
+    }
+
+    /// A text without terms as one term ([`terms::whole`]).
+    pub(crate) fn whole(text: &str) -> Option<Self> {
+        Self::of_terms(terms::whole(text).into_iter().collect(), true)
+    }
+
+    fn of_terms(terms: Vec<String>, is_phrase: bool) -> Option<Self> {
+        let pattern = |text| Pattern { text, open_start: false, open_end: false, typo: false };
+        let mut patterns: Vec<Pattern> = terms.into_iter().map(pattern).collect();
+        let last = patterns.last_mut()?;
+        // A run of Han or kana ends nowhere: its last character is the first of a pair in a longer name.
+        last.open_end = last.text.chars().all(terms::is_cjk);
+        Some(Self { patterns, is_phrase })
+    }
+
+    /// The patterns, in order.
+    #[must_use]
+    pub fn patterns(&self) -> &[Pattern] {
+        &self.patterns
+    }
+
+    /// The best place at which a name's terms match, if they do.
+    #[must_use]
+    pub fn find(&self, name: &NameTerms) -> Option<Place> {
+        let windows = name.terms.windows(self.patterns.len()).enumerate();
+        let starts = windows.filter(|(_, terms)| self.fits(terms)).map(|(start, _)| start);
+        starts.max().map(|start| if start >= name.file_start { Place::File } else { Place::Folder })
+    }
+
+    fn fits(&self, terms: &[String]) -> bool {
+        self.patterns.iter().zip(terms).all(|(pattern, term)| pattern.fits(term))
+    }
+
+    /// Letters and digits in all.
+    pub(crate) fn letters(&self) -> usize {
+        self.patterns.iter().map(|pattern| pattern.text.chars().count()).sum()
+    }
+
+    /// Lets the word begin before what is written.
+    pub(crate) fn open_start(&mut self) {
+        if let Some(first) = self.patterns.first_mut() {
+            // Han and kana match anywhere as they are.
+            first.open_start = !first.text.chars().all(terms::is_cjk);
+        }
+    }
+
+    /// Lets the word go on after what is written.
+    pub(crate) fn open_end(&mut self) {
+        if let Some(last) = self.patterns.last_mut() {
+            last.open_end = true;
+        }
+    }
+
+    /// The word as a part of longer words; as it was where it is a phrase or too short.
+    pub(crate) fn as_part(&self) -> Self {
+        let mut part = self.clone();
+        if !self.is_phrase && self.letters() >= PART_LETTERS_MIN {
+            part.open_start();
+            part.open_end();
+        }
+        part
+    }
+
+    /// The word with one typo forgiven in each of its longer terms; as it was where it is a phrase.
+    pub(crate) fn with_typo(&self) -> Self {
+        let mut run = self.clone();
+        if !self.is_phrase {
+            run.patterns.iter_mut().for_each(|pattern| pattern.typo = takes_typo(&pattern.text));
+        }
+        run
+    }
+}
+
+/// A number with a typo is another number, and two Han characters with one are another word.
+fn takes_typo(text: &str) -> bool {
+    text.chars().count() >= TYPO_LETTERS_MIN && text.chars().all(|c| c.is_alphabetic() && !terms::is_cjk(c))
+}

@@ -1,0 +1,198 @@
+//! What queries find and which are refused, as a table, and what holds for every text.
+
+use peerage_wire::SharePath;
+use proptest::prelude::*;
+
+use super::*;
+
+fn find(query: &str, path: &str) -> Option<Place> {
+    Query::parse(query).unwrap().find(&name(path))
+}
+
+fn name(path: &str) -> NameTerms {
+    NameTerms::of(&SharePath::parse(path).unwrap())
+}
+
+#[test]
+fn a_name_is_found_by_what_the_language_promises() {
+    let found = [
+        // Every word, in any order, the last one as a prefix.
+        ("yellow submarine", "music/Beatles/01 Yellow Submarine.flac"),
+        ("submarine yel", "music/Beatles/01 Yellow Submarine.flac"),
+        ("beatles fla", "music/Beatles/01 Yellow Submarine.flac"),
+        // Words of several terms.
+        ("foo-bar.txt", "s/foo-bar.txt"),
+        ("mp3 song", "s/song.mp3"),
+        ("libssl1", "pool/libssl1.1_1.1.1w.deb"),
+        ("docs/Read Me/a.txt", "docs/Read Me/a.txt"),
+        ("track1 x", "s/Track 1 x"),
+        // Phrases.
+        ("\"yellow submarine\"", "s/yellow_submarine.mp3"),
+        ("\u{201c}yellow submarine\u{201d}", "s/yellow_submarine.mp3"),
+        ("\"yellow subm", "s/yellow submarine.mp3"),
+        ("\"Heroes\".mp3", "s/\"Heroes\".mp3"),
+        ("12\" single", "s/12\" Single.mp3"),
+        // Parts.
+        ("*marin* mp3", "s/submarine.mp3"),
+        ("*rine mp3", "s/submarine.mp3"),
+        ("subm* mp3", "s/submarine.mp3"),
+        ("*.mp3 sub", "s/submarine.mp3"),
+        ("*tle.c", "s/subtitle.c"),
+        // Leaving out, and dashes that don't.
+        ("mp3 -live", "s/studio.mp3"),
+        ("- mp3 - studio -", "s/studio.mp3"),
+        ("--help", "s/help.txt"),
+        ("mp3 -\"live at\"", "s/at live.mp3"),
+        ("mp3 -liv", "s/Live.mp3"),
+        // Alternatives bind closer than the blank.
+        ("mp3 live OR studio", "s/studio.mp3"),
+        ("live OR studio OR demo mp3", "s/demo.mp3"),
+        ("a or b", "s/b or a"),
+        // Folding, scripts, symbols.
+        ("ete zurich", "s/Été à Zürich.jpg"),
+        ("E\u{301}TÉ", "s/été.jpg"),
+        ("東京", "s/東京都.txt"),
+        ("京都 txt", "s/東京都.txt"),
+        ("京 txt", "s/東京都.txt"),
+        ("都", "s/東京都.txt"),
+        ("🎵", "s/🎵🎶.mp3"),
+        ("🎶.mp3", "s/🎵🎶.mp3"),
+        // Names of nothing but punctuation.
+        ("---", "s/---"),
+        ("\"---\"", "s/---"),
+        ("& song", "s/song"),
+    ];
+    for (query, path) in found {
+        assert!(find(query, path).is_some(), "{query:?} should find {path:?}");
+    }
+}
+
+#[test]
+fn a_name_is_not_found_by_less() {
+    let not_found = [
+        ("yell submarine", "s/Yellow Submarine.flac"),
+        ("\"submarine yellow\"", "s/Yellow Submarine.flac"),
+        ("\"yellow subm\"", "s/yellow submarine.mp3"),
+        ("bar-foo", "s/foo-bar.txt"),
+        ("mp3 song", "s/song mp 33"),
+        ("*marin* mp3", "s/mar-in.mp3"),
+        ("marine", "s/submarine"),
+        ("mp3 -live", "s/Live.mp3"),
+        ("mp3 -\"live at\"", "s/live at home.mp3"),
+        ("mp3 live OR studio", "s/demo.mp3"),
+        ("都京", "s/東京都"),
+        ("東都", "s/東京都"),
+        ("---", "s/--"),
+    ];
+    for (query, path) in not_found {
+        assert_eq!(find(query, path), None, "{query:?} should not find {path:?}");
+    }
+}
+
+#[test]
+fn what_can_not_be_read_is_refused_with_the_reason() {
+    let cases = [
+        ("", "no words"),
+        ("  \"\" ", "no words"),
+        ("-live", "only leaves out"),
+        ("-rf -\"x y\"", "only leaves out"),
+        ("a OR", "`OR`"),
+        ("OR a", "`OR`"),
+        ("OR", "`OR`"),
+        ("a OR OR b", "`OR`"),
+        ("a OR -b", "`OR`"),
+        ("-a OR b", "`OR`"),
+        ("*ab*", "3 letters"),
+        ("*a x", "3 letters"),
+        ("a b c d e f g h i j k l m n o p q", "16 words"),
+    ];
+    for (query, reason) in cases {
+        match Query::parse(query) {
+            Err(Error::BadQuery(why)) => assert!(why.contains(reason), "{query:?}: {why}"),
+            other => panic!("{query:?} gave {other:?}"),
+        }
+    }
+    assert!(Query::parse(&"x".repeat(limits::QUERY_BYTES_MAX)).is_ok());
+    assert!(Query::parse(&"x".repeat(limits::QUERY_BYTES_MAX + 1)).is_err());
+}
+
+#[test]
+fn the_place_is_the_files_own_name_only_where_every_word_is_in_it() {
+    assert_eq!(find("yellow flac", "music/Beatles/Yellow.flac"), Some(Place::File));
+    assert_eq!(find("beatles yellow", "music/Beatles/Yellow.flac"), Some(Place::Folder));
+    assert_eq!(find("beatles OR yellow", "music/Beatles/Yellow.flac"), Some(Place::File));
+    assert_eq!(find("\"beatles yellow\"", "music/Beatles/Yellow.flac"), Some(Place::Folder));
+}
+
+#[test]
+fn words_are_read_in_another_way_only_where_that_is_allowed() {
+    let reread = |query: &str, how, path| {
+        Query::parse(query).unwrap().read_as(how).and_then(|query| query.find(&name(path)))
+    };
+    assert!(reread("marin flac", Matched::Substring, "s/submarine.flac").is_some());
+    assert!(reread("beatels yello", Matched::Typo, "Beatles/Yellow.flac").is_some());
+    assert_eq!(reread("flac -marin", Matched::Substring, "s/submarine.flac"), Some(Place::File));
+    assert_eq!(reread("bg flac", Matched::Substring, "s/abgx.flac"), None);
+    assert_eq!(reread("cta x", Matched::Typo, "s/cat x"), None);
+    assert_eq!(reread("flac 1984 x", Matched::Typo, "s/flac 1985 x"), None);
+    for how in [Matched::Substring, Matched::Typo] {
+        assert_eq!(Query::parse("\"some phrase\"").unwrap().read_as(how), None);
+        assert_eq!(Query::parse("東京").unwrap().read_as(how), None);
+    }
+}
+
+/// Whether pasting a name unquoted says just its words: no dash, star or `OR` where they mean something.
+fn is_plain(name: &str) -> bool {
+    name.split_whitespace().count() <= limits::QUERY_WORDS_MAX
+        && !name
+            .split(|c: char| c.is_whitespace() || terms::is_quote(c))
+            .any(|word| word == "OR" || word.starts_with(['-', '*']))
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(text in "\\PC{0,40}|[-*\"ORa é東🎵.]{0,40}", path in any_path()) {
+        if let Ok(query) = Query::parse(&text) {
+            for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
+                let reread = query.read_as(how);
+                let found = reread.map(|query| query.find(&name(&path)));
+                // Reading more loosely loses nothing.
+                if let (Some(found), Some(exact)) = (found, query.find(&name(&path))) {
+                    prop_assert!(found.is_some_and(|place| place <= exact));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_name_is_found_by_itself(path in any_path()) {
+        let path = SharePath::parse(&path).unwrap();
+        let (file_name, terms) = (path.file_name(), NameTerms::of(&path));
+        prop_assume!(terms::whole(file_name).is_some());
+        let place = Query::parse(&quoted(file_name)).unwrap().find(&terms);
+        prop_assert_eq!(place, Some(Place::File));
+        if is_plain(file_name) {
+            prop_assert_eq!(Query::parse(file_name).unwrap().find(&terms), Some(Place::File));
+        }
+        if terms.file_start > 0 && !terms.terms.is_empty() {
+            prop_assert!(Query::parse(&quoted(path.as_str())).unwrap().find(&terms).is_some());
+        }
+    }
+}
+
+#[test]
+fn the_longest_name_is_found_by_itself() {
+    for file_name in ["é".repeat(127), "東".repeat(85), "a-".repeat(127), "-".repeat(255), "x1".repeat(127)]
+    {
+        let terms = name(&format!("share/{file_name}"));
+        let query = Query::parse(&quoted(&file_name)).unwrap();
+        assert_eq!(query.find(&terms), Some(Place::File), "{file_name}");
+    }
+}
+
+fn any_path() -> impl Strategy<Value = String> {
+    let part = "[a-zA-Z0-9é東京ガ🎵 ._'\"*+&(){}-]{1,20}|[^/\\\\\\p{C}]{1,20}|(OR|-rf|--|mp3|[a-c]{1,3})( [a-c1]{1,3}){0,4}";
+    prop::collection::vec(part, 1..4)
+        .prop_map(|parts| parts.join("/"))
+        .prop_filter("a share path", |text| SharePath::parse(text).is_ok())
+}
