@@ -39,7 +39,14 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "PEERAGE_HOME", value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
     /// What to log to stderr: error, warn, info, debug or trace, also by module.
-    #[arg(long, global = true, env = "PEERAGE_LOG", value_name = "FILTER", default_value = "warn", hide = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "PEERAGE_LOG",
+        value_name = "FILTER",
+        default_value = "warn",
+        hide = true
+    )]
     pub(crate) log: String,
 }
 
@@ -47,7 +54,12 @@ pub(crate) struct Global {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct IndexUrl {
     /// The index to ask.
-    #[arg(long = "index", env = "PEERAGE_INDEX", value_name = "URL", default_value = "http://127.0.0.1:18964")]
+    #[arg(
+        long = "index",
+        env = "PEERAGE_INDEX",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:18964"
+    )]
     pub(crate) url: String,
 }
 
@@ -68,8 +80,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  peerage list --peer studio --json | wc -l")]
     List(ListArgs),
     /// Fetch files or folders, every byte proven.
-    #[command(after_help = "Examples:\n  peerage get 'blue note.flac'\n  peerage get studio/Music/Album -o ~/Music\n  \
-        peerage get af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262")]
+    #[command(
+        after_help = "Examples:\n  peerage get 'blue note.flac'\n  peerage get studio/Music/Album -o ~/Music\n  \
+        peerage get af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+    )]
     Get(GetArgs),
     /// Show who is here.
     #[command(after_help = "Example:\n  peerage peers --json")]
@@ -81,7 +95,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  peerage demo\n  peerage demo ~/Music --once")]
     Demo(DemoArgs),
     /// Print a completion script for a shell.
-    #[command(after_help = "Example:\n  peerage completions bash > ~/.local/share/bash-completion/completions/peerage")]
+    #[command(
+        after_help = "Example:\n  peerage completions bash > ~/.local/share/bash-completion/completions/peerage"
+    )]
     Completions {
         /// The shell it is for.
         shell: clap_complete::Shell,

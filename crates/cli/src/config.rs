@@ -61,7 +61,8 @@ fn home_of(words: &[OsString]) -> PathBuf {
 fn read_settings(home: &Path) -> Outcome<Option<(PathBuf, Table)>> {
     let file = home.join(FILE_NAME);
     let cannot = |why: &dyn std::fmt::Display| {
-        Failure::usage(format!("can't read `{}`: {why}", file.display())).hint("mend the file, or move it away")
+        Failure::usage(format!("can't read `{}`: {why}", file.display()))
+            .hint("mend the file, or move it away")
     };
     match std::fs::metadata(&file) {
         Ok(metadata) if metadata.len() > FILE_BYTES_MAX => return Err(cannot(&"it is larger than 1 MiB")),
@@ -83,7 +84,9 @@ fn with_settings(mut command: Command, file: &Path, settings: &Table) -> Outcome
             sub.mut_args(|arg| {
                 let Some(long) = arg.get_long().map(str::to_owned) else { return arg };
                 known.insert(long.clone());
-                let Some(value) = own.and_then(|own| own.get(&long)).or_else(|| settings.get(&long)) else { return arg };
+                let Some(value) = own.and_then(|own| own.get(&long)).or_else(|| settings.get(&long)) else {
+                    return arg;
+                };
                 with_default(arg, value).unwrap_or_else(|arg| {
                     failure.get_or_insert(long);
                     *arg
@@ -98,7 +101,10 @@ fn with_settings(mut command: Command, file: &Path, settings: &Table) -> Outcome
             return Err(bad_key(file, &format!("{name}.{key}"), "is not a setting"));
         }
     }
-    match settings.iter().find(|(key, value)| !known.contains(*key) && !(names.contains(key) && value.is_table())) {
+    match settings
+        .iter()
+        .find(|(key, value)| !known.contains(*key) && !(names.contains(key) && value.is_table()))
+    {
         Some((key, _)) => Err(bad_key(file, key, "is not a setting")),
         None => Ok(command),
     }
@@ -121,7 +127,9 @@ fn with_default(arg: Arg, value: &Value) -> Result<Arg, Box<Arg>> {
         one => word_of(one).map(|word| vec![word]),
     };
     match (words, arg.get_action()) {
-        (Some(words), ArgAction::Append | ArgAction::Set | ArgAction::SetTrue) => Ok(arg.default_values(words)),
+        (Some(words), ArgAction::Append | ArgAction::Set | ArgAction::SetTrue) => {
+            Ok(arg.default_values(words))
+        }
         _ => Err(Box::new(arg)),
     }
 }

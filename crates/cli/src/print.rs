@@ -33,7 +33,8 @@ pub(crate) fn put(line: impl Display) -> Outcome {
 
 /// One JSON object on a line of stdout.
 pub(crate) fn put_json(value: &impl Serialize) -> Outcome {
-    let line = serde_json::to_string(value).map_err(|error| Failure::failed(format!("can't write JSON: {error}")))?;
+    let line = serde_json::to_string(value)
+        .map_err(|error| Failure::failed(format!("can't write JSON: {error}")))?;
     put(line)
 }
 
@@ -117,7 +118,10 @@ fn cut(text: &str, width: usize) -> String {
     }
     let tail_width = width.saturating_sub(1) * 2 / 3;
     let tail = take_width(text.chars().rev(), tail_width);
-    let head = take_width(text.chars(), width.saturating_sub(1 + tail.iter().filter_map(|c| c.width()).sum::<usize>()));
+    let head = take_width(
+        text.chars(),
+        width.saturating_sub(1 + tail.iter().filter_map(|c| c.width()).sum::<usize>()),
+    );
     head.into_iter().chain(['…']).chain(tail.into_iter().rev()).collect()
 }
 
@@ -136,7 +140,10 @@ fn terminal_width() -> Option<usize> {
     if !stdout.is_terminal() {
         return None;
     }
-    rustix::termios::tcgetwinsize(stdout).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    rustix::termios::tcgetwinsize(stdout)
+        .ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|columns| *columns > 0)
 }
 
 #[cfg(test)]
@@ -145,7 +152,8 @@ mod tests {
 
     #[test]
     fn columns_line_up_whatever_the_script() {
-        let mut table = Table::new(&[(Column::Flex, "NAME"), (Column::Right, "SIZE"), (Column::Left, "OWNER")]);
+        let mut table =
+            Table::new(&[(Column::Flex, "NAME"), (Column::Right, "SIZE"), (Column::Left, "OWNER")]);
         table.row(["été.txt".into(), "1.0 KiB".into(), "a".into()]);
         table.row(["日本語.txt".into(), "12 B".into(), "bb".into()]);
         let expected = ["NAME           SIZE  OWNER", "été.txt     1.0 KiB  a", "日本語.txt     12 B  bb"];

@@ -109,7 +109,10 @@ pub(crate) struct ShareLine {
 impl ShareLine {
     pub(crate) fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
         Self { bar }
     }
 
@@ -148,7 +151,11 @@ pub(crate) struct ShareLook {
 impl std::fmt::Display for ShareLook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let found = format_bytes(self.found_bytes);
-        write!(f, "found {} files ({found}), hashed {}, registered {}", self.found_files, self.ready_files, self.registered_files)?;
+        write!(
+            f,
+            "found {} files ({found}), hashed {}, registered {}",
+            self.found_files, self.ready_files, self.registered_files
+        )?;
         let seconds = self.elapsed.as_secs().max(1);
         let rate = self.hashed_bytes / seconds;
         if rate > 0 && self.to_hash_bytes > self.hashed_bytes {

@@ -129,7 +129,7 @@ impl IndexClient {
         connector.set_nodelay(true);
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_idle_timeout(Duration::from_secs(8))
             .build(connector);
         Ok(Self { authority, http })
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use peerage_wire::api::{Announced, Announcement, BatchOrder, Change, Doors, Heartbeat, codes};
-use peerage_wire::{PeerName, ShareDigest, limits};
+use peerage_wire::{PeerName, limits};
 
 use crate::catalogue::Catalogue;
 use crate::identity::Identity;
@@ -160,11 +160,13 @@ impl Registrar {
     async fn announce(&mut self) -> Result<Epoch, IndexError> {
         let session = self.client.open_session(&self.identity).await?;
         let number = (self.next_epoch)();
-        let digest = self.take_all();
+        let (digest, mark) = self.catalogue.announce();
         let what = Announcement { name: self.name.clone(), doors: self.doors, epoch: number, digest };
         let announced: Announced = self.client.announce(&session, &what).await?;
         if announced.resync {
             self.catalogue.resend_all();
+        } else {
+            self.catalogue.confirm(mark);
         }
         let beat_every = Duration::from_secs(announced.heartbeat_secs.max(1));
         let files = if announced.resync { 0 } else { self.catalogue.counts().0 };
@@ -180,16 +182,6 @@ impl Registrar {
         };
         self.tell(&epoch);
         Ok(epoch)
-    }
-
-    /// Takes every pending change as sent and gives the digest of what is shared at that very moment.
-    fn take_all(&self) -> ShareDigest {
-        loop {
-            self.catalogue.take_changes(usize::MAX);
-            if let Some(digest) = self.catalogue.drained_digest() {
-                return digest;
-            }
-        }
     }
 
     /// Sends until nothing is left to send; beats when it is time to.

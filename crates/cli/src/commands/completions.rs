@@ -15,5 +15,6 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> Outcome {
 /// Prints the manual page.
 pub(crate) fn man() -> Outcome {
     let page = clap_mangen::Man::new(Arguments::command());
-    page.render(&mut std::io::stdout()).map_err(|error| Failure::failed(format!("can't write the page: {error}")))
+    page.render(&mut std::io::stdout())
+        .map_err(|error| Failure::failed(format!("can't write the page: {error}")))
 }

@@ -17,7 +17,9 @@ pub(crate) async fn run(args: IndexArgs) -> Outcome {
     let address = listener.local_addr().map_err(Failure::failed)?;
     say(format_args!("index ready at http://{address}"));
     if !address.ip().is_loopback() {
-        say("note: what peers tell this index, and what it answers, is not encrypted; use it on networks you trust");
+        say(
+            "note: what peers tell this index, and what it answers, is not encrypted; use it on networks you trust",
+        );
     }
     say("share a folder with `peerage share DIR`; Ctrl-C stops the index");
     let config = Config { allowed_hosts: args.allowed_hosts, ..Config::default() };
@@ -31,10 +33,11 @@ async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let failure = Failure::failed(format!("can't listen on {address}: {error}"));
         match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                failure.hint("an index may run there already; give another port with `--listen 127.0.0.1:PORT`")
+            std::io::ErrorKind::AddrInUse => failure
+                .hint("an index may run there already; give another port with `--listen 127.0.0.1:PORT`"),
+            std::io::ErrorKind::PermissionDenied => {
+                failure.hint("ports below 1024 need rights; give a higher one")
             }
-            std::io::ErrorKind::PermissionDenied => failure.hint("ports below 1024 need rights; give a higher one"),
             _ => failure.hint("give an address of this machine with `--listen ADDR:PORT`"),
         }
     })

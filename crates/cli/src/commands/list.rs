@@ -13,7 +13,8 @@ pub(crate) async fn run(args: ListArgs) -> Outcome {
     if let Some(peer) = &args.peer {
         check_known(&client, peer).await?;
     }
-    let mut params = ListParams { peer: args.peer, limit: Some(limits::PAGE_ROWS_MAX), ..ListParams::default() };
+    let mut params =
+        ListParams { peer: args.peer, limit: Some(limits::PAGE_ROWS_MAX), ..ListParams::default() };
     let mut listed = 0;
     loop {
         let page = client.files(&params).await?;
@@ -47,6 +48,11 @@ fn put_page(page: &Page<FileRow>, json: bool) -> Outcome {
     if page.hits.is_empty() {
         return Ok(());
     }
+    table(&page.hits).put()
+}
+
+/// The files as a table.
+pub(crate) fn table(files: &[FileRow]) -> Table {
     let mut table = Table::new(&[
         (Column::Flex, "NAME"),
         (Column::Right, "SIZE"),
@@ -54,7 +60,7 @@ fn put_page(page: &Page<FileRow>, json: bool) -> Outcome {
         (Column::Left, "OWNER"),
         (Column::Left, "HASH"),
     ]);
-    for row in &page.hits {
+    for row in files {
         table.row([
             shown(row.file.path.as_str()).to_string(),
             format_bytes(row.file.size),
@@ -63,5 +69,5 @@ fn put_page(page: &Page<FileRow>, json: bool) -> Outcome {
             row.file.hash.short(),
         ]);
     }
-    table.put()
+    table
 }

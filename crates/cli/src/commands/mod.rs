@@ -19,9 +19,11 @@ use crate::config;
 use crate::failure::{Failure, Outcome};
 use crate::shell;
 
-pub(crate) use get::{Fetch, fetch_all};
+pub(crate) use get::{Fetch, fetch, fetch_all, resolve};
+pub(crate) use list::{check_known, table as file_table};
+pub(crate) use peers::table as peer_table;
 pub(crate) use search::results;
-pub(crate) use share::{LiveShare, peer_name};
+pub(crate) use share::{LiveShare, specs_of};
 
 /// Runs the command that was asked for; without one, the shell.
 pub(crate) fn run(arguments: Arguments) -> Outcome {
@@ -64,7 +66,8 @@ pub(crate) fn client_of(index: &IndexUrl) -> Outcome<IndexClient> {
 /// Resolves on the first SIGINT or SIGTERM.
 pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return std::future::pending().await; // without handlers the signals end the process by themselves
     };

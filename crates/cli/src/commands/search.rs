@@ -23,8 +23,11 @@ pub(crate) async fn run(args: SearchArgs) -> Outcome {
     };
     let page = pages(&client, params.clone(), args.limit).await?;
     if page.hits.is_empty() {
-        return Err(Failure::new(Exit::NotFound, format!("file not found: nothing matches `{}`", shown(&params.q)))
-            .hint("try fewer words, or the beginning of a word; `peerage list` shows everything"));
+        return Err(Failure::new(
+            Exit::NotFound,
+            format!("file not found: nothing matches `{}`", shown(&params.q)),
+        )
+        .hint("try fewer words, or the beginning of a word; `peerage list` shows everything"));
     }
     if args.json {
         return page.hits.iter().try_for_each(put_json);
@@ -81,7 +84,9 @@ pub(crate) fn results(hits: &[Hit]) -> Table {
 fn remarks(page: &Page<Hit>) -> Vec<String> {
     let mut remarks = Vec::new();
     match page.matched {
-        Some(Matched::Substring) => remarks.push("nothing matches as written: these have the words inside others".into()),
+        Some(Matched::Substring) => {
+            remarks.push("nothing matches as written: these have the words inside others".into())
+        }
         Some(Matched::Typo) => remarks.push("nothing matches as written: these are one typo away".into()),
         Some(Matched::Exact) | None => {}
     }

@@ -24,7 +24,9 @@ impl Completer for Completions {
         let Some((word, rest)) = typed.split_once(' ') else { return commands(typed, position) };
         let start = position - rest.len();
         match word.trim_start_matches('/') {
-            "register" => folders(rest).into_iter().map(|value| suggestion(value, None, start, position)).collect(),
+            "register" => {
+                folders(rest).into_iter().map(|value| suggestion(value, None, start, position)).collect()
+            }
             "download" => self.numbers(rest, position),
             _ => Vec::new(),
         }
@@ -56,7 +58,8 @@ fn commands(typed: &str, position: usize) -> Vec<Suggestion> {
 fn folders(typed: &str) -> Vec<String> {
     let (parent, begun) = typed.rsplit_once('/').map_or(("", typed), |(parent, begun)| (parent, begun));
     let shown_parent = if typed.contains('/') { format!("{parent}/") } else { String::new() };
-    let place = if shown_parent.is_empty() { Path::new(".").to_owned() } else { Path::new(&shown_parent).to_owned() };
+    let place =
+        if shown_parent.is_empty() { Path::new(".").to_owned() } else { Path::new(&shown_parent).to_owned() };
     let Ok(entries) = std::fs::read_dir(place) else { return Vec::new() };
     let mut names: Vec<String> = entries
         .filter_map(Result::ok)

@@ -36,7 +36,10 @@ impl Line {
             "peers" | "who" => Ok(Line::Peers),
             "help" | "?" => Ok(Line::Help),
             "quit" | "exit" | "q" => Ok(Line::Quit),
-            _ => Err(Failure::usage(format!("there is no command `{word}`")).hint("type help for the commands")),
+            _ => {
+                Err(Failure::usage(format!("there is no command `{word}`"))
+                    .hint("type help for the commands"))
+            }
         }
     }
 }

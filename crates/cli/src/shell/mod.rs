@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use reedline::{
-    ColumnarMenu, Emacs, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder, Reedline, ReedlineEvent, ReedlineMenu,
-    Signal, default_emacs_keybindings,
+    ColumnarMenu, Emacs, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder, Reedline, ReedlineEvent,
+    ReedlineMenu, Signal, default_emacs_keybindings,
 };
 use tokio::runtime::Runtime;
 
 use peerage_peer::index_client::IndexClient;
+use peerage_peer::share::ShareOptions;
 use peerage_wire::api::{Hit, ListParams, Matched, SearchParams};
 use peerage_wire::{limits, shown};
 
@@ -96,13 +97,11 @@ impl Shell {
         let prompt = line::Prompt;
         loop {
             match editor.read_line(&prompt) {
-                Ok(Signal::Success(text)) => {
-                    match self.obey(runtime, &text) {
-                        Ok(Next::Quit) => return Ok(()),
-                        Ok(Next::Prompt) => {}
-                        Err(failure) => say(failure),
-                    }
-                }
+                Ok(Signal::Success(text)) => match self.obey(runtime, &text) {
+                    Ok(Next::Quit) => return Ok(()),
+                    Ok(Next::Prompt) => {}
+                    Err(failure) => say(failure),
+                },
                 Ok(Signal::CtrlD) => return Ok(()),
                 Ok(_) => {}
                 Err(error) => return Err(Failure::failed(format!("can't read from the terminal: {error}"))),
@@ -128,7 +127,8 @@ impl Shell {
     }
 
     fn editor(&self) -> Outcome<Reedline> {
-        let history = peerage_peer::home::Home::open(&self.home).map_err(Failure::failed)?.state_file("history");
+        let history =
+            peerage_peer::home::Home::open(&self.home).map_err(Failure::failed)?.state_file("history");
         let mut keys = default_emacs_keybindings();
         let next = ReedlineEvent::Menu("words".into());
         let complete = ReedlineEvent::UntilFound(vec![next, ReedlineEvent::MenuNext]);
@@ -184,7 +184,8 @@ impl Shell {
         folders.push(dir);
         let specs = commands::specs_of(&folders)?;
         self.stop_sharing().await;
-        let started = LiveShare::start(&self.home, &self.index, &self.peer, specs, Vec::new()).await;
+        let started =
+            LiveShare::start(&self.home, &self.index, &self.peer, specs, ShareOptions::default()).await;
         let share = match started {
             Ok(share) => share,
             Err(failure) => {
@@ -202,7 +203,10 @@ impl Shell {
             return;
         }
         if let Ok(specs) = commands::specs_of(&self.folders) {
-            self.share = LiveShare::start(&self.home, &self.index, &self.peer, specs, Vec::new()).await.ok();
+            self.share =
+                LiveShare::start(&self.home, &self.index, &self.peer, specs, ShareOptions::default())
+                    .await
+                    .ok();
         }
     }
 
@@ -212,7 +216,11 @@ impl Shell {
         if hits.is_empty() {
             put("file not found")?;
         } else {
-            let how = if page.matched == Some(Matched::Exact) { "" } else { " (not as written: the nearest there is)" };
+            let how = if page.matched == Some(Matched::Exact) {
+                ""
+            } else {
+                " (not as written: the nearest there is)"
+            };
             let bound = if page.total.exact { "" } else { "at least " };
             put(format_args!("file found: {bound}{} results{how}", page.total.value))?;
             commands::results(&hits).put()?;

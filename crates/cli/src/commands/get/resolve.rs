@@ -39,7 +39,8 @@ pub(crate) async fn resolve(client: &IndexClient, what: &str) -> Outcome<Order> 
         return content(client, hash, None).await;
     }
     if what.starts_with("peerage:") {
-        let link = Link::from_str(what).map_err(|error| Failure::usage(format!("`{}` is no link: {error}", shown(what))))?;
+        let link = Link::from_str(what)
+            .map_err(|error| Failure::usage(format!("`{}` is no link: {error}", shown(what))))?;
         return content(client, link.hash, link.name).await;
     }
     if let Some((peer, path)) = what.split_once('/')
@@ -80,9 +81,18 @@ async fn of_peer(client: &IndexClient, peer: &str, path: &str) -> Outcome<Option
     };
     let files = files_under(client, &peer, under.clone()).await?;
     let source = Source { peer: peer.peer, name: peer.name, address: peer.address, doors: peer.doors };
-    let item = |file: FileEntry, path| Item { hash: file.hash, size: file.size, path, sources: vec![source.clone()] };
+    let item = |file: FileEntry, path| Item {
+        hash: file.hash,
+        size: file.size,
+        path,
+        sources: vec![source.clone()],
+    };
     let Some(under) = under else {
-        let items: Vec<Item> = files.into_iter().map(|file| (file.path.clone(), file)).map(|(path, file)| item(file, path)).collect();
+        let items: Vec<Item> = files
+            .into_iter()
+            .map(|file| (file.path.clone(), file))
+            .map(|(path, file)| item(file, path))
+            .collect();
         return Ok((!items.is_empty()).then_some(Order { folder: Some(String::new()), items }));
     };
     if let Some(file) = files.iter().find(|file| file.path == under) {
@@ -104,19 +114,29 @@ async fn the_peer(client: &IndexClient, peer: &str) -> Outcome<Option<PeerRow>> 
     if peer.is_empty() {
         return Ok(None);
     }
-    let params = ListParams { peer: Some(peer.to_owned()), limit: Some(CANDIDATES_SHOWN), ..ListParams::default() };
+    let params =
+        ListParams { peer: Some(peer.to_owned()), limit: Some(CANDIDATES_SHOWN), ..ListParams::default() };
     let mut peers = client.peers(&params).await?.hits;
     if peers.len() > 1 {
-        let ids: Vec<String> = peers.iter().map(|row| format!("{} at {}", row.peer.short(), row.address)).collect();
+        let ids: Vec<String> =
+            peers.iter().map(|row| format!("{} at {}", row.peer.short(), row.address)).collect();
         let message = format!("several peers are called `{}`:\n{}", shown(peer), ids.join("\n"));
         return Err(Failure::new(Exit::NotFound, message).hint("say which by its id instead of its name"));
     }
     Ok(peers.pop())
 }
 
-async fn files_under(client: &IndexClient, peer: &PeerRow, under: Option<SharePath>) -> Outcome<Vec<FileEntry>> {
-    let mut params =
-        ListParams { peer: Some(peer.peer.to_string()), under, limit: Some(limits::PAGE_ROWS_MAX), cursor: None };
+async fn files_under(
+    client: &IndexClient,
+    peer: &PeerRow,
+    under: Option<SharePath>,
+) -> Outcome<Vec<FileEntry>> {
+    let mut params = ListParams {
+        peer: Some(peer.peer.to_string()),
+        under,
+        limit: Some(limits::PAGE_ROWS_MAX),
+        cursor: None,
+    };
     let mut files = Vec::new();
     loop {
         let page = client.files(&params).await?;
@@ -129,7 +149,8 @@ async fn files_under(client: &IndexClient, peer: &PeerRow, under: Option<SharePa
 }
 
 async fn by_name(client: &IndexClient, name: &str) -> Outcome<Order> {
-    let params = SearchParams { q: name.to_owned(), limit: Some(limits::HITS_DEFAULT), ..SearchParams::default() };
+    let params =
+        SearchParams { q: name.to_owned(), limit: Some(limits::HITS_DEFAULT), ..SearchParams::default() };
     let page = client.search(&params).await?;
     let is_exact = page.matched.is_none_or(|matched| matched == Matched::Exact);
     let mut hits = page.hits;
@@ -137,8 +158,10 @@ async fn by_name(client: &IndexClient, name: &str) -> Outcome<Order> {
         return one(hits.swap_remove(named), Some(name.rsplit('/').next().unwrap_or(name)));
     }
     match hits.len() {
-        0 => Err(Failure::new(Exit::NotFound, format!("file not found: nothing is called `{}`", shown(name)))
-            .hint("`peerage search` with fewer words may find it")),
+        0 => {
+            Err(Failure::new(Exit::NotFound, format!("file not found: nothing is called `{}`", shown(name)))
+                .hint("`peerage search` with fewer words may find it"))
+        }
         1 if is_exact && page.total.value == 1 => one(hits.swap_remove(0), None),
         _ => Err(ambiguous(name, &hits, page.total.value)),
     }
@@ -146,7 +169,8 @@ async fn by_name(client: &IndexClient, name: &str) -> Outcome<Order> {
 
 /// The only content that goes by exactly this file name or path, if there is one.
 fn only_one_called(hits: &[Hit], name: &str) -> Option<usize> {
-    let is_called = |hit: &Hit| hit.names.iter().any(|path| path.as_str() == name || path.file_name() == name);
+    let is_called =
+        |hit: &Hit| hit.names.iter().any(|path| path.as_str() == name || path.file_name() == name);
     let mut called = hits.iter().enumerate().filter(|(_, hit)| is_called(hit));
     match (called.next(), called.next()) {
         (Some((position, _)), None) => Some(position),

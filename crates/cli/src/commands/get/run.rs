@@ -150,12 +150,15 @@ fn summary(is_folder: bool, done: &[(ContentHash, Done)], fetched: &Fetched) -> 
     let new = done.len() - there;
     let size = format_bytes(fetched.bytes);
     let time = humane(fetched.seconds);
-    let sources = if fetched.sources_used == 1 { "1 source" } else { &format!("{} sources", fetched.sources_used) };
+    let sources =
+        if fetched.sources_used == 1 { "1 source" } else { &format!("{} sources", fetched.sources_used) };
     match (is_folder, there) {
         (false, 1) => format!("already here and proven: {size}"),
-        (false, _) => format!("fetched and proven: {size} in {time} from {sources}"),
-        (true, 0) => format!("fetched and proven: {new} files, {size} in {time}"),
-        (true, there) => format!("fetched and proven: {new} files; {there} were already here; {size} in all, {time}"),
+        (false, _) => format!("fetched and proven: {size} in {time} from {sources}{resumed}"),
+        (true, 0) => format!("fetched and proven: {new} files, {size} in {time}{resumed}"),
+        (true, there) => {
+            format!("fetched and proven: {new} files; {there} were already here; {size} in all, {time}")
+        }
     }
 }
 
@@ -175,7 +178,8 @@ fn told(failures: &[(Item, DownloadError)], done: usize) -> Failure {
     if let [(item, error)] = failures
         && done == 0
     {
-        return Failure::new(exit, format!("`{}` was not fetched: {error}", shown(item.path.as_str()))).hint(hint);
+        return Failure::new(exit, format!("`{}` was not fetched: {error}", shown(item.path.as_str())))
+            .hint(hint);
     }
     let mut lines: Vec<String> = failures
         .iter()
@@ -192,7 +196,9 @@ fn told(failures: &[(Item, DownloadError)], done: usize) -> Failure {
 fn exit_of(error: &DownloadError) -> Exit {
     match error {
         DownloadError::NoSource { .. } => Exit::NotFound,
-        DownloadError::Index(_) | DownloadError::Unreachable { .. } | DownloadError::Busy { .. } => Exit::Unreachable,
+        DownloadError::Index(_) | DownloadError::Unreachable { .. } | DownloadError::Busy { .. } => {
+            Exit::Unreachable
+        }
         DownloadError::Refused { .. } => Exit::Refused,
         DownloadError::Corrupt { .. } => Exit::Corrupt,
         DownloadError::Disk(_) | DownloadError::NotStorable(_) | DownloadError::Internal(_) => Exit::Failed,

@@ -1,0 +1,224 @@
+//! `peerage share`: a peer that serves folders until it is asked to stop, and what it tells the person meanwhile.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use peerage_peer::peer::{Peer, PeerConfig, PeerError};
+use peerage_peer::register::Registration;
+use peerage_peer::share::{ShareOptions, ShareSpec};
+use peerage_wire::{PeerName, format_bytes, limits, shown};
+
+use crate::args::{PeerArgs, ShareArgs};
+use crate::commands::{client_of, interrupted};
+use crate::failure::{Failure, Outcome};
+use crate::print::say;
+use crate::progress::{ShareLine, ShareLook};
+
+/// How often the state is looked at: often enough for a smooth line.
+const LOOK: Duration = Duration::from_millis(200);
+/// Without a terminal, how often a long hashing is told in a plain line.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(home: &Path, args: ShareArgs) -> Outcome {
+    let specs = specs_of(&args.dirs)?;
+    client_of(&args.index)?;
+    let options = ShareOptions { exclude: args.exclude, ..ShareOptions::default() };
+    let mut share = LiveShare::start(home, &args.index.url, &args.peer, specs, options).await?;
+    tokio::select! {
+        () = share.watch() => {}
+        () = interrupted() => {}
+    }
+    say("leaving the index");
+    share.stop().await;
+    Ok(())
+}
+
+/// The folders of the command line, each readable, with distinct names.
+pub(crate) fn specs_of(dirs: &[String]) -> Outcome<Vec<ShareSpec>> {
+    ShareSpec::resolve(dirs).map_err(Failure::usage)
+}
+
+/// The name that was given, or the machine's.
+pub(crate) fn peer_name(given: Option<&PeerName>) -> PeerName {
+    given
+        .cloned()
+        .unwrap_or_else(|| PeerName::from_host(&rustix::system::uname().nodename().to_string_lossy()))
+}
+
+/// A running peer that tells a person how it is doing.
+pub(crate) struct LiveShare {
+    peer: Peer,
+    line: ShareLine,
+    started: Instant,
+    told: Told,
+}
+
+/// What was said last, so that only news is said.
+#[derive(Default)]
+struct Told {
+    is_online: bool,
+    is_complete: bool,
+    offline: Option<String>,
+    plain: Option<Instant>,
+}
+
+impl LiveShare {
+    /// Starts the peer and says where it serves.
+    pub(crate) async fn start(
+        home: &Path,
+        index: &str,
+        peer: &PeerArgs,
+        shares: Vec<ShareSpec>,
+        options: ShareOptions,
+    ) -> Outcome<Self> {
+        let name = peer_name(peer.name.as_ref());
+        for spec in &shares {
+            say(format_args!("sharing `{}` as `{}`", shown(&spec.dir.to_string_lossy()), shown(&spec.name)));
+        }
+        let index = peerage_peer::index_client::IndexClient::new(index)?;
+        let config = PeerConfig {
+            home: home.to_owned(),
+            index,
+            name: name.clone(),
+            listen: peer.listen,
+            shares,
+            options,
+        };
+        let running = Peer::start(config).await.map_err(of_peer)?;
+        let address = running.address();
+        if peer.listen.is_none() && address.port() != limits::PEER_PORT {
+            say(format_args!(
+                "port {} is taken, so this peer serves on {}",
+                limits::PEER_PORT,
+                address.port()
+            ));
+        }
+        say(format_args!("serving at {address} as {} (peer {})", shown(name.as_str()), running.id().short()));
+        Ok(Self { peer: running, line: ShareLine::new(), started: Instant::now(), told: Told::default() })
+    }
+
+    pub(crate) const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Tells what happens, for as long as it is polled.
+    pub(crate) async fn watch(&mut self) {
+        loop {
+            self.step().await;
+        }
+    }
+
+    /// Tells what happens until everything is registered for the first time.
+    pub(crate) async fn until_registered(&mut self) -> Outcome {
+        while !self.told.is_complete {
+            self.step().await;
+            if self.told.offline.is_some() {
+                return Ok(()); // it is told, and goes on by itself
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the index and stops serving.
+    pub(crate) async fn stop(self) {
+        self.line.clear();
+        self.peer.stop().await;
+    }
+
+    async fn step(&mut self) {
+        tokio::select! {
+            note = self.peer.note() => match note {
+                Some(note) => self.line.say(&format!("note: {}", shown(&note))),
+                None => tokio::time::sleep(LOOK).await,
+            },
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let registration = self.peer.registration().borrow().clone();
+        let look = self.look(&registration);
+        let is_busy = !self.told.is_complete;
+        if is_busy && self.line.is_drawn() {
+            self.line.show(&look);
+        } else if is_busy {
+            self.tell_plainly(&look);
+        }
+        self.tell(&registration, &look);
+    }
+
+    fn look(&self, registration: &Registration) -> ShareLook {
+        let progress = self.peer.progress().snapshot();
+        let registered_files = match registration {
+            Registration::Registered { files, .. } => *files,
+            _ => 0,
+        };
+        ShareLook {
+            found_files: progress.files_found,
+            found_bytes: progress.bytes_found,
+            ready_files: progress.files_known + progress.files_hashed,
+            to_hash_bytes: progress.bytes_to_hash,
+            hashed_bytes: progress.bytes_hashed,
+            registered_files,
+            elapsed: self.started.elapsed(),
+        }
+    }
+
+    fn tell_plainly(&mut self, look: &ShareLook) {
+        let last = *self.told.plain.get_or_insert_with(Instant::now);
+        if last.elapsed() >= PLAIN_EVERY {
+            self.told.plain = Some(Instant::now());
+            say(look);
+        }
+    }
+
+    fn tell(&mut self, registration: &Registration, look: &ShareLook) {
+        match registration {
+            Registration::Connecting => {}
+            Registration::Registered { address, complete, .. } => {
+                if !self.told.is_online {
+                    self.line.say(&format!("announced: others reach this peer at {address}"));
+                }
+                self.told.is_online = true;
+                self.told.offline = None;
+                if *complete && self.peer.progress().is_idle() && !self.told.is_complete {
+                    self.told.is_complete = true;
+                    self.line.clear();
+                    say(self.summary(look));
+                }
+            }
+            Registration::Offline { why, hint } => {
+                if self.told.offline.as_ref() != Some(why) {
+                    self.line.say(&format!(
+                        "warning: {}\nhint: {}; trying again by itself",
+                        shown(why),
+                        shown(hint)
+                    ));
+                }
+                self.told.is_online = false;
+                self.told.is_complete = false;
+                self.told.offline = Some(why.clone());
+            }
+        }
+    }
+
+    fn summary(&self, look: &ShareLook) -> String {
+        let (files, bytes) = self.peer.catalogue().counts();
+        let progress = self.peer.progress().snapshot();
+        let seconds = look.elapsed.as_secs_f64();
+        format!(
+            "registered {files} files, {}, in {seconds:.1} s ({} hashed, {} known from before)",
+            format_bytes(bytes),
+            progress.files_hashed,
+            progress.files_known
+        )
+    }
+}
+
+fn of_peer(error: PeerError) -> Failure {
+    let failure = match &error {
+        PeerError::Home(peerage_peer::home::HomeError::Busy { .. }) => {
+            Failure::failed(&error).hint("stop that one, or give this peer another home with `--home DIR`")
+        }
+        PeerError::Share(_) => Failure::usage(&error),
+        _ => Failure::failed(&error),
+    };
+    failure
+}

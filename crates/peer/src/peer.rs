@@ -1,0 +1,220 @@
+//! A whole peer in one handle: its share, its native door and its registration, started and stopped together.
+//!
+//! Invariants: one process a home (the lock is held as long as the handle lives); the door is open before anything is
+//! registered, so whatever the index says is here can be fetched; stopping says quit first, so nobody is sent to a
+//! door that is closing.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use peerage_wire::api::Doors;
+use peerage_wire::{PeerId, PeerName, limits};
+
+use crate::catalogue::Catalogue;
+use crate::home::{Home, HomeError, HomeLock};
+use crate::identity::{Identity, IdentityError};
+use crate::index_client::{IndexClient, IndexError};
+use crate::register::{Registrar, Registration};
+use crate::serve::{self, Door};
+use crate::share::{ShareError, ShareOptions, ShareProgress, ShareSpec, Sharing};
+
+/// How long the first announcement waits for the first look over the folders. An unchanged share is then announced
+/// whole and nothing needs to be sent; one that takes longer is registered as it is found.
+const FIRST_SCAN_WAIT: Duration = Duration::from_secs(10);
+/// How long uploads may take to end when the peer stops.
+const DRAIN: Duration = limits::DRAIN_TIMEOUT;
+
+/// What a peer is made of.
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// Where it keeps its key and its caches.
+    pub home: PathBuf,
+    /// The index to register with.
+    pub index: IndexClient,
+    /// Its name for people.
+    pub name: PeerName,
+    /// Where to serve; `None` for the default port, or a free one where that is taken.
+    pub listen: Option<SocketAddr>,
+    /// The folders to share.
+    pub shares: Vec<ShareSpec>,
+    /// How to share them.
+    pub options: ShareOptions,
+}
+
+/// Why a peer can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The home can't be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The key can't be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A folder can't be shared.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    /// The index's address can't be used.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The port can't be opened.
+    #[error("can't serve on {address}: {source}\nhint: give another address or port with `--listen ADDR:PORT`")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+/// A running peer. Dropping it stops it without saying quit; [`Peer::stop`] is the polite way.
+pub struct Peer {
+    id: PeerId,
+    address: SocketAddr,
+    catalogue: Arc<Catalogue>,
+    sharing: Sharing,
+    registration: watch::Receiver<Registration>,
+    registrar: JoinHandle<()>,
+    door: JoinHandle<std::io::Result<()>>,
+    stop_registrar: watch::Sender<bool>,
+    stop_door: watch::Sender<bool>,
+    _lock: Arc<HomeLock>,
+}
+
+impl Peer {
+    /// Starts serving, sharing and registering. What takes time (scanning, hashing, reaching the index) goes on after
+    /// this returns.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn start(config: PeerConfig) -> Result<Self, PeerError> {
+        let home = Home::open(&config.home)?;
+        let lock = Arc::new(home.lock()?);
+        let identity = Arc::new(Identity::load_or_create(home.path())?);
+        let listener = listen(config.listen).await?;
+        let address = listener.local_addr().map_err(|source| PeerError::Listen { address: UNKNOWN, source })?;
+        let catalogue = Arc::new(Catalogue::new());
+        let sharing = Sharing::start(config.shares, config.options, Arc::clone(&catalogue))?;
+
+        let (stop_door, door_stopped) = watch::channel(false);
+        let door = Door::new(Arc::clone(&catalogue), &identity);
+        let door = tokio::spawn(serve::run(listener, door, asked_to_stop(door_stopped)));
+
+        let (state, registration) = watch::channel(Registration::Connecting);
+        let (stop_registrar, registrar_stopped) = watch::channel(false);
+        let first_epoch = home.next_epoch(&lock)?;
+        let registrar = Registrar {
+            client: config.index,
+            identity: Arc::clone(&identity),
+            catalogue: Arc::clone(&catalogue),
+            name: config.name,
+            doors: Doors { native: address.port() },
+            next_epoch: epochs(home, Arc::clone(&lock), first_epoch),
+            state,
+            backoff: crate::register::Backoff::default(),
+        };
+        let scanned = sharing.first_scan_done();
+        let registrar = tokio::spawn(async move {
+            // A share that is not scanned in time is registered as it is found.
+            let _ = tokio::time::timeout(FIRST_SCAN_WAIT, scanned).await;
+            registrar.run(registrar_stopped).await;
+        });
+        let id = identity.peer_id();
+        Ok(Self {
+            id,
+            address,
+            catalogue,
+            sharing,
+            registration,
+            registrar,
+            door,
+            stop_registrar,
+            stop_door,
+            _lock: lock,
+        })
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// Where its native door is open.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it shares.
+    #[must_use]
+    pub const fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// How far scanning and hashing are.
+    #[must_use]
+    pub fn progress(&self) -> Arc<ShareProgress> {
+        self.sharing.progress()
+    }
+
+    /// What the person should know about the folders, as it comes up.
+    pub async fn note(&mut self) -> Option<String> {
+        self.sharing.note().await
+    }
+
+    /// How the registration stands.
+    #[must_use]
+    pub fn registration(&self) -> watch::Receiver<Registration> {
+        self.registration.clone()
+    }
+
+    /// Leaves the index, lets running uploads end for a moment, and gives the home back.
+    pub async fn stop(self) {
+        self.stop_registrar.send_replace(true);
+        let _ = self.registrar.await;
+        self.stop_door.send_replace(true);
+        let _ = tokio::time::timeout(DRAIN, self.door).await;
+        let sharing = self.sharing;
+        let _ = tokio::task::spawn_blocking(move || sharing.stop()).await;
+    }
+}
+
+/// Stands for an address that the system would not tell.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+async fn listen(asked: Option<SocketAddr>) -> Result<TcpListener, PeerError> {
+    let usual = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), limits::PEER_PORT);
+    let address = asked.unwrap_or(usual);
+    match TcpListener::bind(address).await {
+        Err(error) if asked.is_none() && error.kind() == std::io::ErrorKind::AddrInUse => {
+            let any = SocketAddr::new(usual.ip(), 0);
+            TcpListener::bind(any).await.map_err(|source| PeerError::Listen { address: any, source })
+        }
+        outcome => outcome.map_err(|source| PeerError::Listen { address, source }),
+    }
+}
+
+async fn asked_to_stop(mut stop: watch::Receiver<bool>) {
+    // A handle that is gone can't ask any more: the same as being asked.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Numbers for epochs: `first`, then higher ones, each kept in the home before it is used. Should the disk fail, memory
+/// alone still gives higher ones for as long as this process lives.
+fn epochs(home: Home, lock: Arc<HomeLock>, first: u64) -> Box<dyn FnMut() -> u64 + Send> {
+    let mut last = None;
+    Box::new(move || {
+        let next = match last {
+            None => first,
+            Some(last) => home.next_epoch(&lock).unwrap_or(last + 1),
+        };
+        last = Some(next);
+        next
+    })
+}
