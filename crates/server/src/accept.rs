@@ -39,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a connection above a bound is told, as far as it listens.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-content-type: application/json\r\ncontent-length: 125\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+content-type: application/json\r\ncontent-length: 126\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
 {\"error\":{\"code\":\"limit\",\"message\":\"too many connections\",\"hint\":\"close those you do not use, \
 or try again in a few seconds\"}}";
 

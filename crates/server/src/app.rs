@@ -4,10 +4,11 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use peerage_index::{Index, Moment};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::body::UploadRoom;
 use crate::challenge::Challenger;

@@ -16,9 +16,6 @@ use peerage_wire::shown;
 use crate::challenge::Unproven;
 use crate::session::Refusal;
 
-/// The code of what is our fault, not the client's.
-const INTERNAL: &str = "internal";
-
 /// A refusal.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
@@ -73,7 +70,7 @@ impl ApiError {
     pub(crate) fn internal(cause: impl Display) -> Self {
         tracing::error!(%cause, "the index could not answer");
         let hint = "look into the index's log, or ask whoever runs it";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, "the index failed", hint)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, "the index failed", hint)
     }
 
     /// What failed, for people.

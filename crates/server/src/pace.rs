@@ -92,3 +92,48 @@ impl Body for PacedBody {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const SLOWEST: Slowest = Slowest { bytes: 100, window: Duration::from_secs(30) };
+
+    #[tokio::test(start_paused = true)]
+    async fn too_little_in_a_window_is_too_slow() {
+        let mut pace = Pace::new(SLOWEST);
+        let begin = Instant::now();
+        pace.moved(99);
+        poll_fn(|cx| pace.poll_waiting(cx)).await;
+        assert_eq!(begin.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn enough_in_every_window_goes_on() {
+        let mut pace = Pace::new(SLOWEST);
+        let begin = Instant::now();
+        for _ in 0..10 {
+            pace.moved(50);
+            let waited = timeout(Duration::from_secs(15), poll_fn(|cx| pace.poll_waiting(cx))).await;
+            assert!(waited.is_err(), "cut after {:?}", begin.elapsed());
+        }
+        poll_fn(|cx| pace.poll_waiting(cx)).await;
+        assert!(begin.elapsed() <= Duration::from_secs(15 * 10 + 60), "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_begins_anew() {
+        let mut pace = Pace::new(SLOWEST);
+        let waited = timeout(Duration::from_secs(29), poll_fn(|cx| pace.poll_waiting(cx))).await;
+        assert!(waited.is_err());
+        pace.rest();
+        sleep(Duration::from_secs(1_000)).await;
+        let waited = timeout(Duration::from_secs(29), poll_fn(|cx| pace.poll_waiting(cx))).await;
+        assert!(waited.is_err());
+    }
+}

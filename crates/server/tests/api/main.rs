@@ -1,0 +1,15 @@
+//! The door over real sockets: one module a promise, all through one fixture.
+
+#![expect(clippy::unwrap_used, reason = "in a test, what must not fail ends it")]
+
+mod fixture;
+
+mod batches;
+mod connections;
+mod document;
+mod flow;
+mod guards;
+mod leases;
+mod pages;
+mod refusals;
+mod sessions;
