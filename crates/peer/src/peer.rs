@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use peerage_wire::api::Doors;
@@ -22,13 +22,16 @@ use crate::identity::{Identity, IdentityError};
 use crate::index_client::{IndexClient, IndexError};
 use crate::register::{Registrar, Registration};
 use crate::serve::{self, Door};
-use crate::share::{ShareError, ShareOptions, ShareProgress, ShareSpec, Sharing};
+use crate::share::{Phase, ShareArg, ShareError, ShareOptions, ShareProgress, ShareSpec, Sharing};
 
 /// How long the first announcement waits for the first look over the folders. An unchanged share is then announced
 /// whole and nothing needs to be sent; one that takes longer is registered as it is found.
 const FIRST_SCAN_WAIT: Duration = Duration::from_secs(10);
 /// How long uploads may take to end when the peer stops.
 const DRAIN: Duration = limits::DRAIN_TIMEOUT;
+
+/// The file of the home that remembers hashes.
+const CACHE_FILE: &str = "hashes.redb";
 
 /// What a peer is made of.
 #[derive(Debug, Clone)]
@@ -43,7 +46,7 @@ pub struct PeerConfig {
     pub listen: Option<SocketAddr>,
     /// The folders to share.
     pub shares: Vec<ShareSpec>,
-    /// How to share them.
+    /// How to share them; where hashes are remembered and that the home is never shared is seen to here.
     pub options: ShareOptions,
 }
 
@@ -78,6 +81,7 @@ pub struct Peer {
     address: SocketAddr,
     catalogue: Arc<Catalogue>,
     sharing: Sharing,
+    notes: Option<mpsc::Receiver<String>>,
     registration: watch::Receiver<Registration>,
     registrar: JoinHandle<()>,
     door: JoinHandle<std::io::Result<()>>,
@@ -99,10 +103,13 @@ impl Peer {
         let listener = listen(config.listen).await?;
         let address = listener.local_addr().map_err(|source| PeerError::Listen { address: UNKNOWN, source })?;
         let catalogue = Arc::new(Catalogue::new());
-        let sharing = Sharing::start(config.shares, config.options, Arc::clone(&catalogue))?;
+        let mut options = config.options;
+        options.cache = Some(home.state_file(CACHE_FILE));
+        options.private.push(home.path().to_owned());
+        let sharing = Sharing::start(config.shares, options, Arc::clone(&catalogue))?;
 
         let (stop_door, door_stopped) = watch::channel(false);
-        let door = Door::new(Arc::clone(&catalogue), &identity);
+        let door = Door::new(Arc::clone(&catalogue), Arc::clone(&identity));
         let door = tokio::spawn(serve::run(listener, door, asked_to_stop(door_stopped)));
 
         let (state, registration) = watch::channel(Registration::Connecting);
@@ -118,10 +125,10 @@ impl Peer {
             state,
             backoff: crate::register::Backoff::default(),
         };
-        let scanned = sharing.first_scan_done();
+        let mut phase = sharing.phase();
         let registrar = tokio::spawn(async move {
-            // A share that is not scanned in time is registered as it is found.
-            let _ = tokio::time::timeout(FIRST_SCAN_WAIT, scanned).await;
+            // A share that is not walked in time is registered as it is found.
+            let _ = tokio::time::timeout(FIRST_SCAN_WAIT, phase.wait_for(|phase| *phase >= Phase::Hashing)).await;
             registrar.run(registrar_stopped).await;
         });
         let id = identity.peer_id();
@@ -129,6 +136,7 @@ impl Peer {
             id,
             address,
             catalogue,
+            notes: sharing.take_notes(),
             sharing,
             registration,
             registrar,
@@ -163,9 +171,29 @@ impl Peer {
         self.sharing.progress()
     }
 
-    /// What the person should know about the folders, as it comes up.
-    pub async fn note(&mut self) -> Option<String> {
-        self.sharing.note().await
+    /// How far the first look at the folders is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.sharing.phase().borrow()
+    }
+
+    /// Shares one more folder.
+    ///
+    /// # Errors
+    /// [`ShareError`]; what was shared stays shared.
+    pub fn add(&self, folder: ShareArg) -> Result<ShareSpec, ShareError> {
+        self.sharing.add(folder)
+    }
+
+    /// The next thing the person should know about the folders; waits for as long as there is none.
+    pub async fn note(&mut self) -> String {
+        if let Some(notes) = &mut self.notes
+            && let Some(note) = notes.recv().await
+        {
+            return note;
+        }
+        self.notes = None;
+        std::future::pending().await
     }
 
     /// How the registration stands.
@@ -180,7 +208,7 @@ impl Peer {
         let _ = self.registrar.await;
         self.stop_door.send_replace(true);
         let _ = tokio::time::timeout(DRAIN, self.door).await;
-        let sharing = self.sharing;
+        let mut sharing = self.sharing;
         let _ = tokio::task::spawn_blocking(move || sharing.stop()).await;
     }
 }
@@ -207,7 +235,7 @@ async fn asked_to_stop(mut stop: watch::Receiver<bool>) {
 
 /// Numbers for epochs: `first`, then higher ones, each kept in the home before it is used. Should the disk fail, memory
 /// alone still gives higher ones for as long as this process lives.
-fn epochs(home: Home, lock: Arc<HomeLock>, first: u64) -> Box<dyn FnMut() -> u64 + Send> {
+fn epochs(home: Home, lock: Arc<HomeLock>, first: u64) -> Box<dyn FnMut() -> u64 + Send + Sync> {
     let mut last = None;
     Box::new(move || {
         let next = match last {

@@ -63,7 +63,7 @@ pub struct Registrar {
     /// Where this peer serves.
     pub doors: Doors,
     /// Gives a number higher than any before, across restarts.
-    pub next_epoch: Box<dyn FnMut() -> u64 + Send>,
+    pub next_epoch: Box<dyn FnMut() -> u64 + Send + Sync>,
     /// Told at every change of state.
     pub state: watch::Sender<Registration>,
     /// How long to wait before the next try.

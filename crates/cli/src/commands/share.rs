@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use peerage_peer::peer::{Peer, PeerConfig, PeerError};
 use peerage_peer::register::Registration;
-use peerage_peer::share::{ShareOptions, ShareSpec};
+use peerage_peer::share::{Phase, ShareArg, ShareOptions, ShareSpec, resolve_names};
 use peerage_wire::{PeerName, format_bytes, limits, shown};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::args::{PeerArgs, ShareArgs};
 use crate::commands::{client_of, interrupted};
@@ -35,7 +36,8 @@ pub(crate) async fn run(home: &Path, args: ShareArgs) -> Outcome {
 
 /// The folders of the command line, each readable, with distinct names.
 pub(crate) fn specs_of(dirs: &[String]) -> Outcome<Vec<ShareSpec>> {
-    ShareSpec::resolve(dirs).map_err(Failure::usage)
+    let args = dirs.iter().map(|dir| ShareArg::parse(dir.as_ref())).collect();
+    resolve_names(args).map_err(Failure::usage)
 }
 
 /// The name that was given, or the machine's.
@@ -73,7 +75,7 @@ impl LiveShare {
     ) -> Outcome<Self> {
         let name = peer_name(peer.name.as_ref());
         for spec in &shares {
-            say(format_args!("sharing `{}` as `{}`", shown(&spec.dir.to_string_lossy()), shown(&spec.name)));
+            say(shared_as(spec));
         }
         let index = peerage_peer::index_client::IndexClient::new(index)?;
         let config = PeerConfig {
@@ -97,8 +99,12 @@ impl LiveShare {
         Ok(Self { peer: running, line: ShareLine::new(), started: Instant::now(), told: Told::default() })
     }
 
-    pub(crate) const fn peer(&self) -> &Peer {
-        &self.peer
+    /// Shares one more folder and says so.
+    pub(crate) fn add(&mut self, dir: &str) -> Outcome {
+        let spec = self.peer.add(ShareArg::parse(dir.as_ref())).map_err(Failure::usage)?;
+        self.line.say(&shared_as(&spec));
+        self.told.is_complete = false;
+        Ok(())
     }
 
     /// Tells what happens, for as long as it is polled.
@@ -127,10 +133,7 @@ impl LiveShare {
 
     async fn step(&mut self) {
         tokio::select! {
-            note = self.peer.note() => match note {
-                Some(note) => self.line.say(&format!("note: {}", shown(&note))),
-                None => tokio::time::sleep(LOOK).await,
-            },
+            note = self.peer.note() => self.line.say(&note_lines(&note)),
             () = tokio::time::sleep(LOOK) => {}
         }
         let registration = self.peer.registration().borrow().clone();
@@ -145,17 +148,20 @@ impl LiveShare {
     }
 
     fn look(&self, registration: &Registration) -> ShareLook {
-        let progress = self.peer.progress().snapshot();
+        let progress = self.peer.progress();
         let registered_files = match registration {
             Registration::Registered { files, .. } => *files,
             _ => 0,
         };
         ShareLook {
-            found_files: progress.files_found,
-            found_bytes: progress.bytes_found,
-            ready_files: progress.files_known + progress.files_hashed,
-            to_hash_bytes: progress.bytes_to_hash,
-            hashed_bytes: progress.bytes_hashed,
+            found_files: progress.files_found.load(Relaxed),
+            found_bytes: progress.bytes_found.load(Relaxed),
+            ready_files: progress.files_known.load(Relaxed) + progress.files_hashed.load(Relaxed),
+            to_hash_bytes: progress
+                .bytes_found
+                .load(Relaxed)
+                .saturating_sub(progress.bytes_known.load(Relaxed)),
+            hashed_bytes: progress.bytes_hashed.load(Relaxed),
             registered_files,
             elapsed: self.started.elapsed(),
         }
@@ -178,7 +184,7 @@ impl LiveShare {
                 }
                 self.told.is_online = true;
                 self.told.offline = None;
-                if *complete && self.peer.progress().is_idle() && !self.told.is_complete {
+                if *complete && self.peer.phase() == Phase::Done && !self.told.is_complete {
                     self.told.is_complete = true;
                     self.line.clear();
                     say(self.summary(look));
@@ -201,24 +207,34 @@ impl LiveShare {
 
     fn summary(&self, look: &ShareLook) -> String {
         let (files, bytes) = self.peer.catalogue().counts();
-        let progress = self.peer.progress().snapshot();
+        let progress = self.peer.progress();
         let seconds = look.elapsed.as_secs_f64();
         format!(
             "registered {files} files, {}, in {seconds:.1} s ({} hashed, {} known from before)",
             format_bytes(bytes),
-            progress.files_hashed,
-            progress.files_known
+            progress.files_hashed.load(Relaxed),
+            progress.files_known.load(Relaxed)
         )
     }
 }
 
+fn shared_as(spec: &ShareSpec) -> String {
+    format!("sharing `{}` as `{}`", shown(&spec.dir.to_string_lossy()), shown(&spec.name))
+}
+
+/// A note may have a hint on a line of its own.
+fn note_lines(note: &str) -> String {
+    let lines: Vec<String> = note.lines().map(|line| shown(line).to_string()).collect();
+    format!("note: {}", lines.join("\n"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "given to `map_err`")]
 fn of_peer(error: PeerError) -> Failure {
-    let failure = match &error {
+    match &error {
         PeerError::Home(peerage_peer::home::HomeError::Busy { .. }) => {
             Failure::failed(&error).hint("stop that one, or give this peer another home with `--home DIR`")
         }
         PeerError::Share(_) => Failure::usage(&error),
         _ => Failure::failed(&error),
-    };
-    failure
+    }
 }

@@ -58,7 +58,6 @@ pub(crate) fn run(runtime: &Runtime, home: &Path, args: ShellArgs) -> Outcome {
         peer: args.peer,
         output: args.output,
         home: home.to_owned(),
-        folders: Vec::new(),
         share: None,
         results: Arc::default(),
     };
@@ -84,7 +83,6 @@ struct Shell {
     peer: PeerArgs,
     output: PathBuf,
     home: PathBuf,
-    folders: Vec<String>,
     share: Option<LiveShare>,
     results: Arc<Mutex<Vec<Hit>>>,
 }
@@ -178,35 +176,20 @@ impl Shell {
         }
     }
 
-    /// A folder more: the share starts anew with it, which costs nothing for what is hashed already.
+    /// The first folder makes this shell a peer; more join it.
     async fn register(&mut self, dir: String) -> Outcome {
-        let mut folders = self.folders.clone();
-        folders.push(dir);
-        let specs = commands::specs_of(&folders)?;
-        self.stop_sharing().await;
-        let started =
-            LiveShare::start(&self.home, &self.index, &self.peer, specs, ShareOptions::default()).await;
-        let share = match started {
-            Ok(share) => share,
-            Err(failure) => {
-                self.resume_sharing().await;
-                return Err(failure);
+        match &mut self.share {
+            Some(share) => share.add(&dir)?,
+            None => {
+                let specs = commands::specs_of(&[dir])?;
+                let options = ShareOptions::default();
+                self.share =
+                    Some(LiveShare::start(&self.home, &self.index, &self.peer, specs, options).await?);
             }
-        };
-        self.folders = folders;
-        let share = self.share.insert(share);
-        share.until_registered().await
-    }
-
-    async fn resume_sharing(&mut self) {
-        if self.folders.is_empty() {
-            return;
         }
-        if let Ok(specs) = commands::specs_of(&self.folders) {
-            self.share =
-                LiveShare::start(&self.home, &self.index, &self.peer, specs, ShareOptions::default())
-                    .await
-                    .ok();
+        match &mut self.share {
+            Some(share) => share.until_registered().await,
+            None => Ok(()),
         }
     }
 
@@ -277,17 +260,11 @@ impl Shell {
         commands::peer_table(&page.hits).put()
     }
 
-    async fn stop_sharing(&mut self) {
+    async fn leave(&mut self) {
         if let Some(share) = self.share.take() {
+            say("leaving: what this shell registered is no longer shared");
             share.stop().await;
         }
-    }
-
-    async fn leave(&mut self) {
-        if self.share.is_some() {
-            say(format_args!("leaving: {} folders are no longer shared", self.folders.len()));
-        }
-        self.stop_sharing().await;
     }
 }
 

@@ -21,7 +21,7 @@ use peerage_peer::identity::Identity;
 use peerage_peer::index_client::IndexClient;
 use peerage_peer::peer::{Peer, PeerConfig};
 use peerage_peer::register::Registration;
-use peerage_peer::share::{ShareOptions, ShareSpec};
+use peerage_peer::share::{Phase, ShareArg, ShareOptions, resolve_names};
 use peerage_wire::api::{ListParams, SearchParams};
 use peerage_wire::{FileEntry, format_bytes, limits, shown};
 
@@ -144,7 +144,7 @@ async fn start_peer(
     home: &Path,
     options: ShareOptions,
 ) -> Outcome<Peer> {
-    let shares = ShareSpec::resolve(&[dir.to_string_lossy().into_owned()]).map_err(Failure::usage)?;
+    let shares = resolve_names(vec![ShareArg { name: None, dir: dir.to_owned() }]).map_err(Failure::usage)?;
     let config = PeerConfig {
         home: home.to_owned(),
         index: index.clone(),
@@ -163,7 +163,7 @@ async fn registered(client: &IndexClient, peer: &Peer, dir: &Path) -> Outcome<Ve
         loop {
             let is_complete =
                 matches!(*registration.borrow(), Registration::Registered { complete: true, .. });
-            if is_complete && peer.progress().is_idle() && peer.catalogue().is_drained() {
+            if is_complete && peer.phase() == Phase::Done && peer.catalogue().is_drained() {
                 return;
             }
             let _ = tokio::time::timeout(Duration::from_millis(50), registration.changed()).await;

@@ -53,7 +53,10 @@ struct Row<'a> {
 /// Fetches everything an order names. A file that fails does not stop the others.
 pub(crate) async fn fetch(with: &Fetch, order: Order) -> Outcome<Fetched> {
     let started = Instant::now();
-    let folder = Arc::new(OutFolder::open_or_create(&with.output).map_err(Failure::failed)?);
+    let folder = Arc::new(
+        OutFolder::open(&with.output)
+            .map_err(|error| Failure::failed(error).hint("choose another folder with `-o`"))?,
+    );
     let pool = Pool::new(Arc::clone(&with.identity));
     let gauge = Gauge::start(order.items.len(), order.items.iter().map(|item| item.size).sum());
     let done: Mutex<Vec<(ContentHash, Done)>> = Mutex::default();
