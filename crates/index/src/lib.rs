@@ -1,7 +1,7 @@
 //! The index: who is here, what they share, and the search over it.
 //!
 //! [`Index`] is one concrete handle over a private engine trait; which engine is behind it is chosen where it is
-//! made and nowhere else. One conformance suite (`tests/conformance.rs`) holds for every engine.
+//! made and nowhere else. One conformance suite (`tests/conformance`) holds for every engine.
 //!
 //! Architecture invariants: no network, no async and no clock. Every call that depends on time takes a
 //! [`Moment`]. Calls may block (an engine may sit on a disk or a database), so an async caller makes them from a

@@ -54,10 +54,10 @@ pub fn split(text: &str) -> Vec<String> {
 /// where nothing is left.
 #[must_use]
 pub fn whole(text: &str) -> Option<String> {
-    let folded = fold(text);
-    let kept = if folded.is_empty() { text } else { folded.as_str() };
-    let bare: String = kept.chars().filter(|c| !is_quote(*c) && !c.is_whitespace()).collect();
-    if bare.is_empty() { None } else { Some(bare) }
+    let bare: String = text.nfc().filter(|c| !is_quote(*c) && !c.is_whitespace()).collect();
+    // Folding can leave nothing of a name of accents alone, or decompose into blanks: then it stays as it is.
+    let folded: String = fold(&bare).chars().filter(|c| !c.is_whitespace()).collect();
+    [folded, bare].into_iter().find(|text| !text.is_empty())
 }
 
 /// Folds case, accents and compatibility forms.

@@ -1,0 +1,61 @@
+//! What every engine must do: one readable story, and random lives compared with a simple model.
+//!
+//! Each test is a function over an [`Index`] and runs for every engine in [`ENGINES`].
+
+#![expect(clippy::unwrap_used, reason = "a test's fixtures fail the test by panicking")]
+
+mod story;
+
+mod random;
+
+mod fixture;
+mod model;
+
+use peerage_index::Index;
+
+/// An engine's name, and how to make an empty index on it.
+type Engine = (&'static str, fn() -> Index);
+
+/// Every engine.
+const ENGINES: [Engine; 1] = [("embedded", Index::embedded)];
+
+/// Makes a test of each story.
+macro_rules! every_engine {
+    ($($story:ident)*) => {$(
+        #[test]
+        fn $story() {
+            for (engine, make) in ENGINES {
+                println!("engine: {engine}"); // shown only when it fails
+                story::$story(&make());
+            }
+        }
+    )*};
+}
+
+every_engine! {
+    a_peer_joins_and_its_files_are_found
+    the_same_content_is_one_hit_with_every_source
+    a_peer_quits_and_is_gone_at_once
+    a_lease_runs_out_and_heartbeats_keep_it
+    a_peer_returns_with_the_same_digest_and_sends_nothing
+    a_peer_returns_changed_and_sends_all
+    batches_are_applied_once_and_in_order
+    a_repeated_announcement_destroys_nothing
+    an_old_process_of_a_peer_is_refused
+    a_size_is_what_most_peers_say
+    hits_are_ranked_filtered_and_sorted
+    words_are_read_more_loosely_only_where_nothing_matches
+    pages_stay_good_while_things_change
+    lists_show_what_was_asked_for
+    names_in_every_script_are_found
+    a_content_with_too_many_names_is_still_listed_whole
+    what_can_not_be_read_is_refused
+}
+
+#[test]
+fn random_lives_agree_with_the_model() {
+    for (engine, make) in ENGINES {
+        println!("engine: {engine}");
+        random::lives_agree_with_the_model(make);
+    }
+}

@@ -1,0 +1,249 @@
+//! The index as one would explain it: a list of peers with their files, and every answer worked out from all of it.
+//!
+//! Slow and plain on purpose. What a query means is taken from `peerage_index::query`, which has tests of its own.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use peerage_index::query::{Place, Query};
+use peerage_index::terms::NameTerms;
+use peerage_index::{Error, Moment, Result};
+use peerage_wire::api::{
+    Announced, Announcement, Applied, BatchOrder, Change, FileRow, Heartbeat, HeartbeatReply, Hit, Matched,
+    PeerRow, SearchParams, Sort, Source, Stats,
+};
+use peerage_wire::{ContentHash, FileEntry, Kind, PeerId, SharePath, limits};
+
+use super::fixture::{SEEN_IP, digest_of};
+
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) peers: BTreeMap<PeerId, ModelPeer>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ModelPeer {
+    pub(crate) said: Announcement,
+    pub(crate) next_seq: u64,
+    asked: bool,
+    lease_end: Option<Moment>,
+    pub(crate) files: BTreeMap<SharePath, FileEntry>,
+}
+
+/// What a content looks like among all registrations: its matching names best first, and when the newest changed.
+struct Found {
+    hit: Hit,
+    place: Place,
+    newest: i64,
+}
+
+impl Model {
+    pub(crate) fn announce(&mut self, id: PeerId, said: &Announcement, now: Moment) -> Result<Announced> {
+        let fresh = || ModelPeer::new(said.clone());
+        let peer = self.peers.entry(id).or_insert_with(fresh);
+        if said.epoch < peer.said.epoch {
+            return Err(Error::StaleEpoch { current: peer.said.epoch, found: said.epoch });
+        }
+        let agrees = digest_of(peer.files.values()) == said.digest;
+        let is_retry = said.epoch == peer.said.epoch && peer.lease_end.is_some() && peer.next_seq > 0;
+        if !is_retry {
+            peer.next_seq = 0;
+            if !agrees {
+                peer.files.clear();
+            }
+            peer.asked = digest_of(peer.files.values()) != said.digest;
+        }
+        peer.said = said.clone();
+        peer.lease_end = peer.lease_end.max(Some(now.after(limits::LEASE)));
+        let address = SocketAddr::new(SEEN_IP, said.doors.native);
+        Ok(Announced { lease_secs: 90, heartbeat_secs: 30, address, resync: peer.asked && !agrees })
+    }
+
+    pub(crate) fn apply(&mut self, id: PeerId, order: BatchOrder, changes: &[Change]) -> Result<Applied> {
+        let peer = self.live_mut(id)?;
+        if order.epoch != peer.said.epoch || order.seq > peer.next_seq {
+            return Err(Error::OutOfOrder {
+                expected_epoch: peer.said.epoch,
+                expected_seq: peer.next_seq,
+                found_epoch: order.epoch,
+                found_seq: order.seq,
+            });
+        }
+        if order.seq == peer.next_seq {
+            for change in changes {
+                match change {
+                    Change::Add(file) => peer.files.insert(file.path.clone(), file.clone()),
+                    Change::Remove { path } => peer.files.remove(path),
+                };
+            }
+            peer.next_seq += 1;
+        }
+        Ok(Applied { files: peer.files.len() as u64 })
+    }
+
+    pub(crate) fn heartbeat(&mut self, id: PeerId, beat: Heartbeat, now: Moment) -> Result<HeartbeatReply> {
+        let peer = self.live_mut(id)?;
+        if beat.epoch < peer.said.epoch {
+            return Err(Error::StaleEpoch { current: peer.said.epoch, found: beat.epoch });
+        }
+        if beat.epoch > peer.said.epoch {
+            return Err(Error::UnknownPeer);
+        }
+        peer.lease_end = peer.lease_end.max(Some(now.after(limits::LEASE)));
+        let resync = beat.digest.is_some_and(|digest| digest != digest_of(peer.files.values()));
+        Ok(HeartbeatReply { lease_secs: 90, resync })
+    }
+
+    pub(crate) fn quit(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.lease_end = None;
+        }
+    }
+
+    pub(crate) fn expire(&mut self, now: Moment) -> Vec<PeerId> {
+        let ended = self.peers.iter_mut().filter(|(_, peer)| peer.lease_end.is_some_and(|end| end <= now));
+        ended
+            .map(|(id, peer)| {
+                peer.lease_end = None;
+                *id
+            })
+            .collect()
+    }
+
+    /// Every hit, in order, and how the words were read.
+    pub(crate) fn search(&self, params: &SearchParams) -> Result<(Matched, Vec<Hit>)> {
+        let query = Query::parse(&params.q)?;
+        for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
+            let Some(query) = query.read_as(how) else { continue };
+            let mut found: Vec<Found> = self
+                .hashes()
+                .into_iter()
+                .filter_map(|hash| self.found(hash, |name| query.find(name)))
+                .collect();
+            found.retain(|found| self.passes(&found.hit, params));
+            sort(&mut found, params.sort.unwrap_or_default());
+            if !found.is_empty() {
+                return Ok((how, found.into_iter().map(|found| found.hit).collect()));
+            }
+        }
+        Ok((Matched::Exact, Vec::new()))
+    }
+
+    pub(crate) fn content(&self, hash: ContentHash) -> Option<Hit> {
+        self.found(hash, |_| Some(Place::File)).map(|found| found.hit)
+    }
+
+    pub(crate) fn files(&self, peer: Option<&str>, under: Option<&SharePath>) -> Vec<FileRow> {
+        let is_under =
+            |path: &SharePath| under.is_none_or(|under| path == under || path.below(under).is_some());
+        let rows = self.meant(peer).into_iter().flat_map(|(id, peer)| {
+            let files = peer.files.values().filter(|file| is_under(&file.path));
+            files.map(|file| FileRow { file: file.clone(), peer: *id, name: peer.said.name.clone() })
+        });
+        rows.collect()
+    }
+
+    pub(crate) fn peers(&self, peer: Option<&str>) -> Vec<PeerRow> {
+        self.meant(peer).into_iter().map(|(id, peer)| peer.row(*id)).collect()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let rows = self.files(None, None);
+        Stats {
+            peers: self.live().count() as u64,
+            files: rows.len() as u64,
+            contents: self.hashes().len() as u64,
+            bytes: rows.iter().map(|row| row.file.size).sum(),
+        }
+    }
+
+    fn live(&self) -> impl Iterator<Item = (&PeerId, &ModelPeer)> {
+        self.peers.iter().filter(|(_, peer)| peer.lease_end.is_some())
+    }
+
+    fn live_mut(&mut self, id: PeerId) -> Result<&mut ModelPeer> {
+        self.peers.get_mut(&id).filter(|peer| peer.lease_end.is_some()).ok_or(Error::UnknownPeer)
+    }
+
+    fn meant(&self, text: Option<&str>) -> Vec<(&PeerId, &ModelPeer)> {
+        let Some(text) = text else { return self.live().collect() };
+        let begins = |id: &PeerId| text.len() >= 4 && id.to_string().starts_with(&text.to_lowercase());
+        let is_one = self.live().filter(|(id, _)| begins(id)).count() == 1;
+        let is_meant = |id: &PeerId, peer: &ModelPeer| {
+            (text.len() < 64 && peer.said.name.as_str() == text) || (is_one && begins(id))
+        };
+        self.live().filter(|(id, peer)| is_meant(id, peer)).collect()
+    }
+
+    fn hashes(&self) -> BTreeSet<ContentHash> {
+        self.live().flat_map(|(_, peer)| peer.files.values()).map(|file| file.hash).collect()
+    }
+
+    fn found(&self, hash: ContentHash, place_of: impl Fn(&NameTerms) -> Option<Place>) -> Option<Found> {
+        let mut names: BTreeMap<SharePath, (u64, i64)> = BTreeMap::new();
+        let mut sizes: BTreeMap<u64, BTreeSet<PeerId>> = BTreeMap::new();
+        let mut sources = Vec::new();
+        for (id, peer) in self.live() {
+            let files: Vec<_> = peer.files.values().filter(|file| file.hash == hash).collect();
+            for file in &files {
+                let (holders, newest) = names.entry(file.path.clone()).or_insert((0, i64::MIN));
+                (*holders, *newest) = (*holders + 1, (*newest).max(file.modified));
+                sizes.entry(file.size).or_default().insert(*id);
+            }
+            sources.extend((!files.is_empty()).then(|| peer.source(*id)));
+        }
+        let matching = names.into_iter().filter_map(|(path, (holders, newest))| {
+            Some((place_of(&NameTerms::of(&path))?, Reverse(holders), path, newest))
+        });
+        let matching: BTreeSet<_> = matching.collect();
+        let (place, _, first, _) = matching.first()?;
+        let hit = Hit {
+            hash,
+            size: *sizes.iter().max_by_key(|(size, peers)| (peers.len(), Reverse(**size)))?.0,
+            kind: Kind::of_name(first.file_name()),
+            names: matching.iter().take(limits::HIT_NAMES_MAX).map(|name| name.2.clone()).collect(),
+            source_count: sources.len() as u64,
+            sources,
+        };
+        Some(Found { hit, place: *place, newest: matching.iter().map(|name| name.3).max()? })
+    }
+
+    fn passes(&self, hit: &Hit, params: &SearchParams) -> bool {
+        let meant = self.meant(params.peer.as_deref());
+        params.kind.is_none_or(|kind| kind == hit.kind)
+            && params.min_size.is_none_or(|min| hit.size >= min)
+            && params.max_size.is_none_or(|max| hit.size <= max)
+            && hit.sources.iter().any(|source| meant.iter().any(|(id, _)| **id == source.peer))
+    }
+}
+
+fn sort(found: &mut [Found], sort: Sort) {
+    found.sort_by_key(|found| found.hit.hash);
+    match sort {
+        Sort::Rank => found.sort_by_key(|found| (found.place, Reverse(found.hit.source_count))),
+        Sort::Size => found.sort_by_key(|found| Reverse(found.hit.size)),
+        Sort::Newest => found.sort_by_key(|found| Reverse(found.newest)),
+        Sort::Name => found.sort_by_key(|found| {
+            let first = found.hit.names[0].clone();
+            (first.file_name().to_lowercase(), first)
+        }),
+    }
+}
+
+impl ModelPeer {
+    fn new(said: Announcement) -> Self {
+        Self { said, next_seq: 0, asked: false, lease_end: None, files: BTreeMap::new() }
+    }
+
+    fn source(&self, peer: PeerId) -> Source {
+        let address = SocketAddr::new(SEEN_IP, self.said.doors.native);
+        Source { peer, name: self.said.name.clone(), address, doors: self.said.doors }
+    }
+
+    fn row(&self, peer: PeerId) -> PeerRow {
+        let Source { name, address, doors, .. } = self.source(peer);
+        let bytes = self.files.values().map(|file| file.size).sum();
+        PeerRow { peer, name, address, doors, files: self.files.len() as u64, bytes }
+    }
+}
