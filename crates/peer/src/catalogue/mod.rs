@@ -42,8 +42,11 @@ pub struct Catalogue {
 /// What the share gives the catalogue when it starts.
 pub(crate) struct Hooks {
     pub(crate) cache: Arc<HashCache>,
-    pub(crate) suspect: Box<dyn Fn(ShareId, &str) + Send + Sync>,
+    pub(crate) suspect: Suspect,
 }
+
+/// Is told of a file by its share and its path on disk.
+pub(crate) type Suspect = Box<dyn Fn(ShareId, &str) + Send + Sync>;
 
 /// A share's place in the list of shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,14 +213,18 @@ impl Catalogue {
         self.lock().see(path, disk, stamp)
     }
 
-    /// Takes a hashed file in. `false`: it was not, since the name is another file's or the folder is gone.
-    pub(crate) fn put(&self, file: &Hashed<'_>) -> bool {
-        let mut is_in = false;
+    /// Takes a hashed file in, and says how it is known now: not, where its folder is no longer the share's.
+    pub(crate) fn put(&self, file: &Hashed<'_>) -> Known {
+        let mut known = Known::Same;
         self.told(|state| {
-            is_in = state.is_current(file) && !state.is_taken(file.path, file.disk);
-            usize::from(is_in && state.put(file))
+            if !state.is_current(file) {
+                known = Known::No;
+            } else if state.is_taken(file.path, file.disk) {
+                known = Known::Taken;
+            }
+            usize::from(known == Known::Same && state.put(file))
         });
-        is_in
+        known
     }
 
     /// Takes a file out; nothing happens where the name is another file's by now.
@@ -225,14 +232,22 @@ impl Catalogue {
         self.told(|state| usize::from(!state.is_taken(path, disk) && state.remove(path)));
     }
 
-    /// Takes everything below `folder` out that no scan has seen since `scan` began; how many that were.
-    pub(crate) fn sweep(&self, folder: &SharePath, scan: u32) -> usize {
-        self.told(|state| state.remove_below(folder, Some(scan)))
+    /// Takes a file out if it is not what it was hashed as.
+    pub(crate) fn remove_changed(&self, path: &SharePath, disk: &str, stamp: Stamp) {
+        if self.see(path, disk, stamp) == Known::No {
+            self.remove(path, disk);
+        }
     }
 
-    /// Takes everything below `folder` out; how many files that were.
-    pub(crate) fn clear_below(&self, folder: &SharePath) -> usize {
-        self.told(|state| state.remove_below(folder, None))
+    /// Takes everything out below `folder`, spelt `disk` on the disk, that no scan has seen since `scan` began;
+    /// how many files that were.
+    pub(crate) fn sweep(&self, folder: &SharePath, disk: &str, scan: u32) -> usize {
+        self.told(|state| state.remove_below(folder, disk, Some(scan)))
+    }
+
+    /// Takes everything out below `folder`, spelt `disk` on the disk; how many files that were.
+    pub(crate) fn clear_below(&self, folder: &SharePath, disk: &str) -> usize {
+        self.told(|state| state.remove_below(folder, disk, None))
     }
 
     /// Whether some file has this content.

@@ -5,6 +5,7 @@
 //! 24 in `by_hash`, the slack of two B-trees, and one allocation for the path with a header of 16.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use peerage_wire::api::Change;
@@ -155,12 +156,23 @@ impl State {
         is_out
     }
 
-    /// Takes out what is below `folder`, or only what was not seen since scan `unseen_since` began.
-    pub(super) fn remove_below(&mut self, folder: &SharePath, unseen_since: Option<u32>) -> usize {
-        let from =
-            self.files.range(folder..).take_while(|(path, _)| path.as_str().starts_with(folder.as_str()));
-        let below = from.filter(|(path, _)| path.below(folder).is_some());
-        let gone = below.filter(|(_, record)| unseen_since.is_none_or(|scan| record.seen < scan));
+    /// Takes out what is below `folder`, spelt `disk` on the disk; only what was not seen since scan
+    /// `unseen_since` began, if one is given.
+    pub(super) fn remove_below(
+        &mut self,
+        folder: &SharePath,
+        disk: &str,
+        unseen_since: Option<u32>,
+    ) -> usize {
+        let inside = format!("{folder}/");
+        let from = (Bound::Included(inside.as_str()), Bound::Unbounded);
+        let below =
+            self.files.range::<str, _>(from).take_while(|(path, _)| path.as_str().starts_with(&inside));
+        let is_in =
+            |name: &str| disk.is_empty() || name.strip_prefix(disk).is_some_and(|rest| rest.starts_with('/'));
+        let gone = below.filter(|(path, record)| {
+            unseen_since.is_none_or(|scan| record.seen < scan) && is_in(self.disk_name(path))
+        });
         let gone: Vec<SharePath> = gone.map(|(path, _)| path.clone()).collect();
         gone.iter().filter(|path| self.remove(path)).count()
     }

@@ -36,6 +36,24 @@ impl Stamp {
     }
 }
 
+/// A file's path on this machine, as the cache knows it: the first half of the path's BLAKE3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FileKey([u8; 16]);
+
+impl FileKey {
+    pub(crate) fn of(folder: &Path, relative: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(folder.as_os_str().as_encoded_bytes()).update(b"/").update(relative.as_bytes());
+        let mut half = [0; 16];
+        hasher.finalize_xof().fill(&mut half);
+        Self(half)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
 /// Which folder it is, whatever stands at its path later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FolderId {
@@ -44,10 +62,15 @@ pub(crate) struct FolderId {
 }
 
 impl FolderId {
-    /// Of the folder that stands at `path` now; `None` where none does.
+    /// Of the folder that stands at `path` now; `None` where none does, or a link to one.
     pub(crate) fn at(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_dir)?;
+        let metadata = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_dir)?;
         Some(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    fn of(dir: &Dir) -> io::Result<Self> {
+        let metadata = File::from(dir.as_fd().try_clone_to_owned()?).metadata()?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
     }
 }
 
@@ -64,7 +87,10 @@ impl Root {
     /// Opens the folder at `path`, which is absolute and has no symbolic links, as the share `name`.
     pub(crate) fn open(name: &str, path: &Path) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-        let id = FolderId::at(path).ok_or(io::ErrorKind::NotADirectory)?;
+        let id = FolderId::of(&dir)?;
+        if path.canonicalize()? != path || FolderId::at(path) != Some(id) {
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, "another folder was put in its place"));
+        }
         Ok(Self { name: name.to_owned(), path: path.to_owned(), dir, id })
     }
 
@@ -81,6 +107,22 @@ impl Root {
     /// Whether the folder that was opened still stands at its path.
     pub(crate) fn is_in_place(&self) -> bool {
         FolderId::at(&self.path) == Some(self.id)
+    }
+
+    /// Which folder it is.
+    pub(crate) const fn id(&self) -> FolderId {
+        self.id
+    }
+
+    /// The cache's key for the file at `relative`.
+    pub(crate) fn key(&self, relative: &str) -> FileKey {
+        FileKey::of(&self.path, relative)
+    }
+
+    /// The stamp of the regular file that stands at `relative` now.
+    pub(crate) fn stamp_at(&self, relative: &str) -> io::Result<Stamp> {
+        let metadata = self.path.join(relative).symlink_metadata()?;
+        if metadata.is_file() { Ok(Stamp::of(&metadata)) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
     /// Opens the regular file at `relative`, a path of plain names, and tells its stamp.

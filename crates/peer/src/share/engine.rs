@@ -1,0 +1,128 @@
+//! What the share's threads have in common, and the one question they all ask of a file they find.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use peerage_wire::{PathError, SharePath, limits};
+
+use super::cache::{HashCache, Reader};
+use super::debounce::Look;
+use super::filter::Filter;
+use super::inbox::Inbox;
+use super::notes::{Notes, Trouble};
+use super::progress::ShareProgress;
+use super::queue::{Job, Queue, Why};
+use super::root::{Root, Stamp};
+use crate::catalogue::{Catalogue, Hashed, Known, ShareId};
+
+/// Shared by the keeper, the walk and the hashing threads.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) cache: Arc<HashCache>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) queue: Queue,
+    pub(crate) progress: Arc<ShareProgress>,
+    pub(crate) notes: Notes,
+    pub(crate) filter: Filter,
+    pub(crate) is_stopping: AtomicBool,
+}
+
+/// A shared folder as the keeper has it now.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder {
+    pub(crate) share: ShareId,
+    pub(crate) root: Arc<Root>,
+}
+
+/// What became of a file that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is in the catalogue, or waits to be hashed.
+    Taken,
+    /// Another file has its name, spelt otherwise.
+    SameName,
+    /// Its name or size can't be shared.
+    Refused,
+}
+
+impl Engine {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// A regular file was found at `disk` below a folder: it is known, or remembered, or queued.
+    pub(crate) fn consider(
+        &self,
+        folder: &Folder,
+        disk: &str,
+        stamp: Stamp,
+        look: Look,
+        reader: &Reader,
+    ) -> Found {
+        let Some(path) = self.path_of(folder, disk, stamp) else { return Found::Refused };
+        let known = self.catalogue.see(&path, disk, stamp);
+        match known {
+            Known::Taken => {
+                self.notes.trouble(&self.progress, Trouble::SameName, path.as_str(), disk);
+                return Found::SameName;
+            }
+            Known::Same if look == Look::IfChanged => return Found::Taken,
+            Known::Same | Known::No => {}
+        }
+        if look == Look::IfChanged && self.recall(folder, &path, disk, stamp, reader) {
+            return Found::Taken;
+        }
+        let why = if known == Known::Same { Why::Again } else { Why::Found };
+        self.enqueue(folder, path, disk, stamp.size, why);
+        Found::Taken
+    }
+
+    /// The name under which a file is shared, if it can be.
+    fn path_of(&self, folder: &Folder, disk: &str, stamp: Stamp) -> Option<SharePath> {
+        if stamp.size > limits::CONTENT_BYTES_MAX {
+            self.notes.trouble(&self.progress, Trouble::Refused, disk, "it is larger than 16 TiB");
+            return None;
+        }
+        match share_path(&folder.root, disk) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                self.notes.trouble(&self.progress, Trouble::Refused, disk, &error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Registers a file that was hashed in an earlier run, if it was.
+    fn recall(&self, folder: &Folder, path: &SharePath, disk: &str, stamp: Stamp, reader: &Reader) -> bool {
+        let Some(hash) = reader.get(&self.cache, folder.root.key(disk), stamp) else { return false };
+        self.progress.recalled(stamp.size);
+        self.catalogue.put(&Hashed { share: folder.share, root: &folder.root, path, disk, hash, stamp });
+        true
+    }
+
+    fn enqueue(&self, folder: &Folder, path: SharePath, disk: &str, size: u64, why: Why) {
+        let is_odd = path.as_str().split_once('/').is_none_or(|(_, rest)| rest != disk);
+        let odd_name = is_odd.then(|| disk.into());
+        let job = Job { share: folder.share, root: Arc::clone(&folder.root), path, odd_name, size, why };
+        // Counted first: the job may be done before the push returns.
+        self.progress.found(why, size);
+        if !self.queue.push(job) {
+            self.progress.unfound(why, size);
+        }
+    }
+}
+
+/// The path under which a file below a share's folder is registered.
+pub(crate) fn share_path(root: &Root, disk: &str) -> Result<SharePath, PathError> {
+    // The name on disk is cut at its own slashes only.
+    SharePath::from_components(
+        std::iter::once(root.name()).chain(disk.split('/').filter(|part| !part.is_empty())),
+    )
+}
+
+/// The path of something below a share's folder, as text; `None` where it is not UTF-8.
+pub(crate) fn relative<'a>(root: &Root, path: &'a Path) -> Option<&'a str> {
+    path.strip_prefix(root.path()).ok()?.to_str()
+}

@@ -1,0 +1,228 @@
+//! Reading files and hashing them, each once: the content hash and the piece values in the same pass.
+//!
+//! Invariants: a file is registered only if it is the same regular file at the same path, with the same size
+//! and time, before its first byte is read and after its last; a piece is read by one thread into that
+//! thread's buffer and hashed there. Many small files are spread over the threads, and so are the pieces of a
+//! large one.
+//!
+//! **Written while it is hashed.** A write after the last look leaves another time, which the next look sees,
+//! unless it comes within the clock's own step. So where the time is that close ([`STEP`], or
+//! [`COARSE_STEP`] on file systems that keep whole seconds), the file is registered but not remembered, and
+//! hashed again once that time is over; see [`is_certain`].
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use peerage_wire::{PieceHasher, PieceList, piece_count, piece_len};
+
+use super::engine::Engine;
+use super::queue::{Job, Task};
+use super::root::Stamp;
+use super::settle::Outcome;
+
+/// Bytes read at a time: stays in a core's own cache until it is hashed.
+const READ_BYTES: usize = 256 << 10;
+
+/// The step of the clock that stamps files: a kernel tick is at most 10 ms.
+pub(crate) const STEP: Duration = Duration::from_millis(50);
+/// The same where whole seconds are kept: FAT keeps even ones.
+pub(crate) const COARSE_STEP: Duration = Duration::from_secs(2);
+
+/// A large file while its pieces are hashed.
+#[derive(Debug)]
+pub(crate) struct Large {
+    job: Job,
+    file: File,
+    start: Start,
+    values: Mutex<Values>,
+    has_failed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Values {
+    values: Vec<[u8; 32]>,
+    left: u64,
+    bytes: u64,
+}
+
+/// What was known when the reading began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    pub(crate) stamp: Stamp,
+    pub(crate) clock_ns: i64,
+    pub(crate) at: Instant,
+}
+
+/// One hashing thread, until the queue is closed.
+pub(crate) fn run(engine: &Engine) {
+    let mut buffer = vec![0; READ_BYTES];
+    while let Some(task) = engine.queue.next() {
+        match task {
+            Task::Small(job) => hash_small(engine, &job, &mut buffer),
+            Task::Open(job) => open_large(engine, job),
+            Task::Piece(large, index) => hash_piece(engine, &large, index, &mut buffer),
+        }
+    }
+}
+
+/// Whether a write after the reading began would have to show in the file's time.
+pub(crate) fn is_certain(stamp: Stamp, clock_ns: i64) -> bool {
+    let step = if stamp.mtime_ns % 1_000_000_000 == 0 { COARSE_STEP } else { STEP };
+    stamp.mtime_ns < clock_ns.saturating_sub(i64::try_from(step.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// The clock that files are stamped by, in nanoseconds since 1970.
+pub(crate) fn clock_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn hash_small(engine: &Engine, job: &Job, buffer: &mut [u8]) {
+    let begun = Instant::now();
+    let outcome = match begin(job) {
+        Ok((_, start)) if start.stamp.size != job.size => Outcome::Changed,
+        Ok((file, start)) => match read_piece(&file, start.stamp.size, 0, buffer) {
+            Ok(value) => finish(job, start, vec![value]),
+            Err(error) => Outcome::of_error(error),
+        },
+        Err(error) => Outcome::of_error(error),
+    };
+    if let Outcome::Hashed { list, .. } = &outcome {
+        engine.progress.hashed_bytes(job, list.size());
+    }
+    engine.settle(job, outcome, begun.elapsed());
+}
+
+fn open_large(engine: &Engine, job: Job) {
+    match begin(&job) {
+        Ok((_, start)) if start.stamp.size != job.size => {
+            engine.settle(&job, Outcome::Changed, Duration::ZERO)
+        }
+        Ok((file, start)) => {
+            // Only a hint for the disk; nothing depends on it.
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+            engine.queue.offer(Arc::new(Large::new(job, file, start)));
+        }
+        Err(error) => engine.settle(&job, Outcome::of_error(error), Duration::ZERO),
+    }
+}
+
+fn hash_piece(engine: &Engine, large: &Large, index: u64, buffer: &mut [u8]) {
+    let size = large.start.stamp.size;
+    let read = match large.file.metadata().map(|metadata| Stamp::of(&metadata) == large.start.stamp) {
+        Ok(true) => read_piece(&large.file, size, index, buffer),
+        Ok(false) => Err(changed()),
+        Err(error) => Err(error),
+    };
+    let outcome = match read {
+        Ok(value) => match large.store(engine, index, value) {
+            Some(values) => large.end(engine, finish(&large.job, large.start, values)),
+            None => return,
+        },
+        Err(error) if large.fail(engine) => Outcome::of_error(error),
+        Err(_) => return,
+    };
+    engine.settle(&large.job, outcome, large.start.at.elapsed());
+}
+
+fn begin(job: &Job) -> io::Result<(File, Start)> {
+    let (clock_ns, at) = (clock_ns(), Instant::now());
+    let (file, stamp) = job.root.open_file(job.disk())?;
+    Ok((file, Start { stamp, clock_ns, at }))
+}
+
+fn finish(job: &Job, start: Start, values: Vec<[u8; 32]>) -> Outcome {
+    match job.root.stamp_at(job.disk()) {
+        Ok(stamp) if stamp == start.stamp => {}
+        Ok(_) => return Outcome::Changed,
+        Err(error) => return Outcome::of_error(error),
+    }
+    match PieceList::from_values(start.stamp.size, values) {
+        Ok(list) => {
+            Outcome::Hashed { list, stamp: start.stamp, is_certain: is_certain(start.stamp, start.clock_ns) }
+        }
+        // As many values as pieces were stored, so this is a size beyond the limit.
+        Err(error) => Outcome::Unreadable(io::Error::new(io::ErrorKind::FileTooLarge, error)),
+    }
+}
+
+fn read_piece(file: &File, size: u64, index: u64, buffer: &mut [u8]) -> io::Result<[u8; 32]> {
+    let mut hasher = PieceHasher::new(size, index);
+    let mut offset = index * peerage_wire::PIECE_BYTES;
+    let mut left = usize::try_from(piece_len(size, index)).unwrap_or(usize::MAX);
+    while left > 0 {
+        let room = left.min(buffer.len());
+        match file.read_at(&mut buffer[..room], offset) {
+            Ok(0) => return Err(changed()),
+            Ok(read) => {
+                hasher.update(&buffer[..read]);
+                offset += read as u64;
+                left -= read;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// The file is no longer as long or as old as it was.
+fn changed() -> io::Error {
+    io::ErrorKind::UnexpectedEof.into()
+}
+
+impl Large {
+    fn new(job: Job, file: File, start: Start) -> Self {
+        let left = piece_count(start.stamp.size);
+        let values = vec![[0; 32]; usize::try_from(left).unwrap_or(0)];
+        let values = Mutex::new(Values { values, left, bytes: 0 });
+        Self { job, file, start, values, has_failed: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        piece_count(self.start.stamp.size)
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a value; with the last one, all of them come back.
+    fn store(&self, engine: &Engine, index: u64, value: [u8; 32]) -> Option<Vec<[u8; 32]>> {
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_failed() {
+            return None;
+        }
+        let bytes = piece_len(self.start.stamp.size, index);
+        values.bytes += bytes;
+        engine.progress.hashed_bytes(&self.job, bytes);
+        if let Some(place) = usize::try_from(index).ok().and_then(|index| values.values.get_mut(index)) {
+            *place = value;
+        }
+        values.left -= 1;
+        (values.left == 0).then(|| std::mem::take(&mut values.values))
+    }
+
+    /// Where the last look found it changed, none of its bytes count.
+    fn end(&self, engine: &Engine, outcome: Outcome) -> Outcome {
+        if !matches!(outcome, Outcome::Hashed { .. }) {
+            self.fail(engine);
+        }
+        outcome
+    }
+
+    /// Gives the file up; `true` for the first to do so.
+    fn fail(&self, engine: &Engine) -> bool {
+        let values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = !self.has_failed.swap(true, Ordering::Relaxed);
+        if is_first {
+            engine.progress.unhashed_bytes(&self.job, values.bytes);
+        }
+        is_first
+    }
+}
