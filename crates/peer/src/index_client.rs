@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
@@ -17,10 +18,11 @@ use serde::de::DeserializeOwned;
 
 use peerage_wire::api::{
     Announced, Announcement, Applied, BatchOrder, ErrorBody, ErrorDetail, FileRow, Heartbeat, HeartbeatReply, Hit,
-    ListParams, Page, PeerRow, SearchParams, SessionAnswer, SessionReply, SessionRequest, Stats, codes,
+    ListParams, Page, PeerRow, SearchParams, SessionAnswer, SessionReply, SessionRequest, Source, Stats, codes,
 };
 use peerage_wire::{ContentHash, PeerId, session};
 
+use crate::download::{FindError, Sources};
 use crate::identity::Identity;
 
 /// Connecting to an index on a LAN takes milliseconds; a machine that is off is told within this.
@@ -323,6 +325,15 @@ impl IndexClient {
 
     fn not_an_index(&self, why: impl fmt::Display) -> IndexError {
         IndexError::NotAnIndex { url: self.url(), why: why.to_string() }
+    }
+}
+
+impl Sources for IndexClient {
+    fn find<'a>(&'a self, hash: &'a ContentHash) -> BoxFuture<'a, Result<Vec<Source>, FindError>> {
+        Box::pin(async move {
+            let found = self.content(*hash).await.map_err(|error| Box::new(error) as FindError)?;
+            Ok(found.map(|hit| hit.sources).unwrap_or_default())
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use reedline::{Completer, Span, Suggestion};
+use reedline::{Completer, CompletionResult, Span, Suggestion};
 
 use peerage_wire::api::Hit;
 use peerage_wire::shown;
@@ -19,8 +19,13 @@ pub(crate) struct Completions {
 }
 
 impl Completer for Completions {
-    fn complete(&mut self, line: &str, position: usize) -> Vec<Suggestion> {
-        let typed = line.get(..position).unwrap_or(line);
+    fn complete(&mut self, line: &str, position: usize) -> CompletionResult {
+        CompletionResult::fresh(self.suggestions(line.get(..position).unwrap_or(line), position))
+    }
+}
+
+impl Completions {
+    fn suggestions(&self, typed: &str, position: usize) -> Vec<Suggestion> {
         let Some((word, rest)) = typed.split_once(' ') else { return commands(typed, position) };
         let start = position - rest.len();
         match word.trim_start_matches('/') {
@@ -31,9 +36,7 @@ impl Completer for Completions {
             _ => Vec::new(),
         }
     }
-}
 
-impl Completions {
     fn numbers(&self, rest: &str, position: usize) -> Vec<Suggestion> {
         let last = rest.rsplit([' ', ',']).next().unwrap_or_default();
         let results = super::lock(&self.results);
@@ -82,8 +85,8 @@ mod tests {
     use super::*;
 
     fn offered(line: &str) -> Vec<String> {
-        let mut completions = Completions { results: Arc::default() };
-        completions.complete(line, line.len()).into_iter().map(|suggestion| suggestion.value).collect()
+        let completions = Completions { results: Arc::default() };
+        completions.suggestions(line, line.len()).into_iter().map(|suggestion| suggestion.value).collect()
     }
 
     #[test]

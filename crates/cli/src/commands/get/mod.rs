@@ -17,8 +17,8 @@ use crate::commands::{client_of, identity_of, interrupted};
 use crate::failure::{Failure, Outcome};
 use crate::print::say;
 
-pub(crate) use resolve::{Order, resolve};
-pub(crate) use run::{Fetched, fetch};
+pub(crate) use resolve::resolve;
+pub(crate) use run::fetch;
 
 pub(crate) async fn run(home: &Path, args: GetArgs) -> Outcome {
     let fetch = Fetch {

@@ -57,7 +57,7 @@ pub(crate) async fn fetch(with: &Fetch, order: Order) -> Outcome<Fetched> {
         OutFolder::open(&with.output)
             .map_err(|error| Failure::failed(error).hint("choose another folder with `-o`"))?,
     );
-    let pool = Pool::new(Arc::clone(&with.identity));
+    let pool = Arc::new(Pool::new(Arc::clone(&with.identity)));
     let gauge = Gauge::start(order.items.len(), order.items.iter().map(|item| item.size).sum());
     let done: Mutex<Vec<(ContentHash, Done)>> = Mutex::default();
     let failures: Mutex<Vec<(Item, DownloadError)>> = Mutex::default();
@@ -93,7 +93,7 @@ pub(crate) async fn fetch(with: &Fetch, order: Order) -> Outcome<Fetched> {
 async fn fetch_one(
     with: &Fetch,
     item: &Item,
-    pool: &Pool,
+    pool: &Arc<Pool>,
     folder: &OutFolder,
     progress: &Progress,
 ) -> Result<Done, DownloadError> {
