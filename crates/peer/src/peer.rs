@@ -106,7 +106,7 @@ impl Peer {
         let mut options = config.options;
         options.cache = Some(home.state_file(CACHE_FILE));
         options.private.push(home.path().to_owned());
-        let sharing = Sharing::start(config.shares, options, Arc::clone(&catalogue))?;
+        let sharing = Sharing::start(config.shares, &options, Arc::clone(&catalogue))?;
 
         let (stop_door, door_stopped) = watch::channel(false);
         let door = Door::new(Arc::clone(&catalogue), Arc::clone(&identity));
