@@ -153,6 +153,11 @@ fn summary(is_folder: bool, done: &[(ContentHash, Done)], fetched: &Fetched) -> 
     let new = done.len() - there;
     let size = format_bytes(fetched.bytes);
     let time = humane(fetched.seconds);
+    let resumed: u64 = done.iter().map(|(_, file)| file.resumed_bytes).sum();
+    let resumed = match resumed {
+        0 => String::new(),
+        bytes => format!(", {} of it were here from before", format_bytes(bytes)),
+    };
     let sources =
         if fetched.sources_used == 1 { "1 source" } else { &format!("{} sources", fetched.sources_used) };
     match (is_folder, there) {
