@@ -128,7 +128,7 @@ struct Talk {
 }
 
 impl Talk {
-    async fn converse(self, stream: TcpStream, ends: Ends, slot: Slot) {
+    async fn converse(self, stream: TcpStream, ends: Ends, _slot: Slot) {
         // Small answers go out at once; where that can't be set the connection works all the same.
         let _ = stream.set_nodelay(true);
         let asked = AtomicBool::new(false);
@@ -143,7 +143,7 @@ impl Talk {
             ended = connection.as_mut() => ended,
             _ = stopping.changed() => {
                 if !asked.load(Ordering::Relaxed) {
-                    return; // hyper would wait for its first request
+                    return; // hyper would wait for the rest of its headers
                 }
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -152,7 +152,6 @@ impl Talk {
         if let Err(error) = ended {
             tracing::debug!(remote = %ends.remote, %error, "a connection failed");
         }
-        drop(slot);
     }
 
     fn protocol(&self) -> http1::Builder {

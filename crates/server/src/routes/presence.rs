@@ -93,3 +93,42 @@ pub(crate) async fn quit(State(app): State<Arc<App>>, owner: Owner) -> Result<St
     tracing::info!(peer = %peer.short(), "quit");
     Ok(StatusCode::NO_CONTENT)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::Request;
+    use peerage_index::Index;
+    use peerage_wire::limits;
+    use tokio::time::sleep;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::address::Origin;
+    use crate::challenge::Proof;
+    use crate::config::Config;
+    use crate::routes;
+
+    async fn beat(app: &Arc<App>, peer: PeerId, token: &str) -> StatusCode {
+        let request = Request::post(format!("/api/v1/peers/{peer}/heartbeat"))
+            .header("host", "localhost")
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json")
+            .body(Body::from(r#"{"epoch":1}"#));
+        routes::router(app).oneshot(request.unwrap()).await.unwrap().status()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heartbeats_keep_a_token_alive() {
+        let app = Arc::new(App::new(Index::embedded(), &Config::default()).unwrap());
+        let peer = PeerId::from_bytes([1; 32]);
+        let proof = Proof { peer, challenge: [0; 32], ends: app.elapsed() + limits::CHALLENGE };
+        let token = app.sessions().open(&proof, Origin::Loopback, [7; 32], app.elapsed()).unwrap();
+        for _ in 0..3 {
+            sleep(limits::TOKEN * 9 / 10).await;
+            assert_eq!(beat(&app, peer, &token).await, StatusCode::NOT_FOUND, "known, but not announced");
+        }
+        sleep(limits::TOKEN).await;
+        assert_eq!(beat(&app, peer, &token).await, StatusCode::UNAUTHORIZED);
+    }
+}

@@ -188,6 +188,8 @@ async fn a_stop_lets_running_requests_end_and_closes_the_rest() {
     let mut door = Door::with(Config { drain_timeout: PATIENCE, ..patient() }).await;
     let peer = Peer::announced(&door, 1).await;
     let mut silent = door.connect().await;
+    let mut half = door.connect().await;
+    half.write_all(b"GET / HTTP/1.1\r\nhost: loc").await.unwrap();
     let mut idle = kept_open(&door).await;
     let body = lines(&[add("s/a")]);
     let head = format!(
@@ -206,6 +208,7 @@ async fn a_stop_lets_running_requests_end_and_closes_the_rest() {
 
     door.stop();
     assert_eq!(rest(&mut silent).await, "");
+    assert_eq!(rest(&mut half).await, "");
     assert_eq!(rest(&mut idle).await, "");
     assert!(TcpStream::connect(door.address).await.is_err(), "nobody is let in any more");
     running.write_all(&body).await.unwrap();
