@@ -101,7 +101,7 @@ fn hash_small(engine: &Engine, job: &Job, buffer: &mut [u8]) {
 fn open_large(engine: &Engine, job: Job) {
     match begin(&job) {
         Ok((_, start)) if start.stamp.size != job.size => {
-            engine.settle(&job, Outcome::Changed, Duration::ZERO)
+            engine.settle(&job, Outcome::Changed, Duration::ZERO);
         }
         Ok((file, start)) => {
             // Only a hint for the disk; nothing depends on it.
@@ -224,5 +224,91 @@ impl Large {
             engine.progress.unhashed_bytes(&self.job, values.bytes);
         }
         is_first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::queue::Why;
+    use super::super::root::Root;
+    use super::*;
+    use crate::catalogue::ShareId;
+    use peerage_wire::{ContentHash, SharePath};
+    use std::path::Path;
+
+    const TEXT: &str = "what the file holds";
+
+    fn file() -> (tempfile::TempDir, Job) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), TEXT).unwrap();
+        let root = Arc::new(Root::open("s", &folder.path().canonicalize().unwrap()).unwrap());
+        let path = SharePath::parse("s/file").unwrap();
+        let size = TEXT.len() as u64;
+        (folder, Job { share: ShareId(0), root, path, odd_name: None, size, why: Why::Found })
+    }
+
+    fn hash_while(change: impl FnOnce(&Path)) -> Outcome {
+        let (folder, job) = file();
+        let (file, start) = begin(&job).unwrap();
+        let value = read_piece(&file, start.stamp.size, 0, &mut [0; 7]).unwrap();
+        change(&folder.path().join("file"));
+        finish(&job, start, vec![value])
+    }
+
+    #[test]
+    fn an_untouched_file_has_its_hash() {
+        let Outcome::Hashed { list, .. } = hash_while(|_| ()) else { panic!("not hashed") };
+        assert_eq!((list.hash(), list.size()), (ContentHash::of(TEXT.as_bytes()), TEXT.len() as u64));
+    }
+
+    #[test]
+    fn a_file_that_changes_in_between_is_not_registered() {
+        let longer = |path: &Path| std::fs::write(path, format!("{TEXT}!")).unwrap();
+        let touched = |path: &Path| {
+            let file = File::options().write(true).open(path).unwrap();
+            file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
+        };
+        let replaced = |path: &Path| {
+            let modified = path.metadata().unwrap().modified().unwrap();
+            let other = path.with_extension("other");
+            std::fs::write(&other, TEXT.to_uppercase()).unwrap();
+            File::options().write(true).open(&other).unwrap().set_modified(modified).unwrap();
+            std::fs::rename(other, path).unwrap();
+        };
+        assert!(matches!(hash_while(longer), Outcome::Changed));
+        assert!(matches!(hash_while(touched), Outcome::Changed));
+        assert!(matches!(hash_while(replaced), Outcome::Changed));
+    }
+
+    #[test]
+    fn a_file_that_goes_in_between_is_gone() {
+        let moved = |path: &Path| std::fs::rename(path, path.with_extension("moved")).unwrap();
+        let linked = |path: &Path| {
+            moved(path);
+            std::os::unix::fs::symlink(path.with_extension("moved"), path).unwrap();
+        };
+        assert!(matches!(hash_while(|path| std::fs::remove_file(path).unwrap()), Outcome::Gone));
+        assert!(matches!(hash_while(moved), Outcome::Gone));
+        assert!(matches!(hash_while(linked), Outcome::Gone));
+    }
+
+    #[test]
+    fn a_file_that_shrinks_while_it_is_read_has_changed() {
+        let (folder, job) = file();
+        let (opened, start) = begin(&job).unwrap();
+        std::fs::write(folder.path().join("file"), "short").unwrap();
+        let read = read_piece(&opened, start.stamp.size, 0, &mut [0; 1 << 10]);
+        assert!(matches!(Outcome::of_error(read.unwrap_err()), Outcome::Changed));
+    }
+
+    #[test]
+    fn a_time_too_close_to_the_reading_is_not_trusted() {
+        const SECOND: i64 = 1_000_000_000;
+        let now = 1_700_000_000 * SECOND;
+        let at = |mtime_ns| is_certain(Stamp { size: 1, mtime_ns, inode: 1 }, now);
+        assert!(at(now - SECOND / 10 - 1) && !at(now - SECOND / 100 - 1), "a tick");
+        assert!(at(now - 3 * SECOND) && !at(now - SECOND), "whole seconds");
+        assert!(!at(now + SECOND / 2) && !at(now + 9 * SECOND), "a time to come");
+        assert!(at(-5));
     }
 }
