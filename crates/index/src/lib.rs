@@ -51,6 +51,8 @@ impl Index {
     ///
     /// `seen_ip` is where its request came from. Files the index still holds for it are in the answers again when the
     /// digest agrees; otherwise they are dropped and the reply asks for all of them.
+    /// Repeated in the same epoch after batches of it were applied, it is taken for a late copy: the lease begins anew,
+    /// but no file changes and the batches go on.
     ///
     /// # Errors
     /// [`Error::StaleEpoch`] when a higher epoch was announced for this peer.

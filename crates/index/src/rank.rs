@@ -44,9 +44,19 @@ pub(crate) struct ByName(pub(crate) SharePath);
 
 impl Ord for ByName {
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_name = lower_case(self.0.file_name()).cmp(lower_case(other.0.file_name()));
+        let (own, others) = (self.0.file_name(), other.0.file_name());
+        let by_name = if own.is_ascii() && others.is_ascii() {
+            // The same order, several times as fast.
+            lower_case_ascii(own).cmp(lower_case_ascii(others))
+        } else {
+            lower_case(own).cmp(lower_case(others))
+        };
         by_name.then_with(|| self.0.cmp(&other.0))
     }
+}
+
+fn lower_case_ascii(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().map(|byte| byte.to_ascii_lowercase())
 }
 
 fn lower_case(name: &str) -> impl Iterator<Item = char> {

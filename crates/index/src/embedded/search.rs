@@ -106,11 +106,13 @@ impl<'a> Search<'a> {
             start = range.end;
             let Some(candidate) = self.candidate(group, range) else { continue };
             total += 1;
-            if after.is_none_or(|after| candidate.standing > *after) {
+            if after.is_some_and(|after| candidate.standing <= *after) {
+                continue;
+            }
+            if best.len() < most {
                 best.push(candidate);
-                if best.len() > most {
-                    best.pop();
-                }
+            } else if let Some(mut worst) = best.peek_mut().filter(|worst| candidate < **worst) {
+                *worst = candidate; // most candidates end at that comparison
             }
         }
         (total, best.into_sorted_vec())

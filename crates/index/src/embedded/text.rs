@@ -3,48 +3,46 @@
 //! Two bitmaps a term: the names that have it anywhere, and those that have it in the file's own name. So a single word
 //! is answered from bitmaps alone, whatever its place; only a phrase looks at the order of a name's terms.
 //!
-//! Invariants: a term is in the vocabulary exactly while some name has it; the bitmaps agree with `spelled`.
+//! Terms are kept inside the vocabulary's nodes (up to 23 bytes): reading all of it, as parts and typos need, then runs
+//! through memory instead of following a pointer for each term.
+//!
+//! Invariants: a term is in the vocabulary exactly while some name has it; the bitmaps agree with the spelling.
 
 mod find;
+mod spelling;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use peerage_wire::SharePath;
 use roaring::RoaringBitmap;
+use smol_str::SmolStr;
 
 use super::arena::{Arena, NameKey, TermKey};
 use crate::terms::NameTerms;
 
 pub(super) use find::Found;
+use spelling::Spelling;
 
 /// The names in the text index.
 #[derive(Debug, Default)]
 pub(super) struct Text {
-    vocabulary: BTreeMap<Arc<str>, TermKey>,
+    vocabulary: BTreeMap<SmolStr, TermKey>,
     postings: Arena<TermKey, Postings>,
-    spelled: Vec<Spelled>,
+    spelling: Spelling,
 }
 
 #[derive(Debug)]
 struct Postings {
-    term: Arc<str>,
+    term: SmolStr,
     anywhere: RoaringBitmap,
     in_file: RoaringBitmap,
-}
-
-/// A name as the numbers of its terms; empty where the name is not in the index.
-#[derive(Debug, Default, Clone)]
-struct Spelled {
-    terms: Box<[TermKey]>,
-    file_start: usize,
 }
 
 impl Text {
     /// Takes a name in.
     pub(super) fn add(&mut self, name: NameKey, path: &SharePath) {
         let NameTerms { terms, file_start } = NameTerms::of(path);
-        let terms: Box<[TermKey]> = terms.iter().map(|term| self.term(term)).collect();
+        let terms: Vec<TermKey> = terms.iter().map(|term| self.term(term)).collect();
         for (position, term) in terms.iter().enumerate() {
             if let Some(postings) = self.postings.get_mut(*term) {
                 postings.anywhere.insert(name.into());
@@ -53,17 +51,12 @@ impl Text {
                 }
             }
         }
-        let slot = u32::from(name) as usize;
-        if self.spelled.len() <= slot {
-            self.spelled.resize(slot + 1, Spelled::default());
-        }
-        self.spelled[slot] = Spelled { terms, file_start };
+        self.spelling.insert(name, &terms, file_start);
     }
 
     /// Takes a name out.
     pub(super) fn remove(&mut self, name: NameKey) {
-        let Some(slot) = self.spelled.get_mut(u32::from(name) as usize) else { return };
-        for term in std::mem::take(slot).terms {
+        for term in self.spelling.remove(name) {
             let Some(postings) = self.postings.get_mut(term) else { continue };
             postings.anywhere.remove(name.into());
             postings.in_file.remove(name.into());
@@ -78,12 +71,9 @@ impl Text {
         if let Some(term) = self.vocabulary.get(text) {
             return *term;
         }
-        let term: Arc<str> = text.into();
-        let postings = Postings {
-            term: Arc::clone(&term),
-            anywhere: RoaringBitmap::new(),
-            in_file: RoaringBitmap::new(),
-        };
+        let term = SmolStr::new(text);
+        let postings =
+            Postings { term: term.clone(), anywhere: RoaringBitmap::new(), in_file: RoaringBitmap::new() };
         let key = self.postings.insert(postings);
         self.vocabulary.insert(term, key);
         key

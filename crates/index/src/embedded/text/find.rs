@@ -6,8 +6,9 @@ use std::ops::Bound;
 
 use roaring::{MultiOps, RoaringBitmap};
 
-use super::{Postings, Spelled, Text};
-use crate::embedded::arena::{NameKey, TermKey};
+use super::spelling::Spelled;
+use super::{Postings, Text};
+use crate::embedded::arena::TermKey;
 use crate::query::{Pattern, Place, Query, Run};
 
 /// The names that match. `in_file` are those of them that match within the file's own name.
@@ -17,8 +18,12 @@ pub(in crate::embedded) struct Found {
     pub(in crate::embedded) in_file: RoaringBitmap,
 }
 
-/// The terms that fit a pattern, in the order of their numbers.
-struct TermSet(Vec<TermKey>);
+/// The terms that fit a pattern.
+struct TermSet {
+    terms: Vec<TermKey>,
+    /// A bit for each term's number, for asking of many names whether a term is one of many.
+    bits: Vec<u64>,
+}
 
 impl Text {
     /// The names that a query asks for.
@@ -61,7 +66,7 @@ impl Text {
         let mut sets = Vec::with_capacity(run.patterns().len());
         for pattern in run.patterns() {
             let set = self.terms_fitting(pattern);
-            if set.0.is_empty() {
+            if set.terms.is_empty() {
                 return Found::default(); // before the next pattern costs anything
             }
             sets.push(set);
@@ -85,37 +90,40 @@ impl Text {
     }
 
     fn find_side_by_side(&self, sets: &[TermSet], within: Option<&RoaringBitmap>) -> Found {
-        let having = sets.iter().map(|set| self.union_of(set, |postings| &postings.anywhere));
-        let mut candidates = having.intersection();
+        let mut candidates = self.having(sets);
         if let Some(within) = within {
             candidates &= within;
         }
-        let mut found = Found::default();
+        let (mut anywhere, mut in_file) = (Vec::new(), Vec::new());
         for name in &candidates {
-            let place = self.spelled(name.into()).and_then(|spelled| spelled.place_of(sets));
-            if place.is_some() {
-                found.anywhere.insert(name);
-            }
-            if place == Some(Place::File) {
-                found.in_file.insert(name);
-            }
+            let place = self.spelling.get(name.into()).and_then(|spelled| spelled.place_of(sets));
+            anywhere.extend(place.map(|_| name));
+            in_file.extend(place.filter(|place| *place == Place::File).map(|_| name));
         }
-        found
+        // Both are in order, as the candidates were, and appending is much cheaper than inserting.
+        let collect = |names: Vec<u32>| RoaringBitmap::from_sorted_iter(names).unwrap_or_default();
+        Found { anywhere: collect(anywhere), in_file: collect(in_file) }
     }
 
-    fn spelled(&self, name: NameKey) -> Option<&Spelled> {
-        self.spelled.get(u32::from(name) as usize)
+    /// The names that may have a term of each set: those of a set of many terms are not asked for where another set has
+    /// fewer, since uniting them costs more than looking at the names that are left.
+    fn having(&self, sets: &[TermSet]) -> RoaringBitmap {
+        /// A union of so many is still cheaper than to look at a name in vain.
+        const FEW_TERMS: usize = 64;
+        let fewest = sets.iter().map(|set| set.terms.len()).min().unwrap_or(0);
+        let cheap = sets.iter().filter(|set| set.terms.len() <= fewest.max(FEW_TERMS));
+        cheap.map(|set| self.union_of(set, |postings| &postings.anywhere)).intersection()
     }
 
     fn union_of(&self, set: &TermSet, names: impl Fn(&Postings) -> &RoaringBitmap) -> RoaringBitmap {
-        set.0.iter().filter_map(|term| self.postings.get(*term)).map(names).union()
+        set.terms.iter().filter_map(|term| self.postings.get(*term)).map(names).union()
     }
 
     /// Words and beginnings are looked up in the ordered vocabulary; for parts and typos all of it is read, which is
     /// some ten milliseconds for half a million terms.
     fn terms_fitting(&self, pattern: &Pattern) -> TermSet {
         let text = pattern.text.as_str();
-        let mut terms: Vec<TermKey> = if pattern.open_start || pattern.typo {
+        let terms = if pattern.open_start || pattern.typo {
             let fitting = self.vocabulary.iter().filter(|(term, _)| pattern.fits(term));
             fitting.map(|(_, key)| *key).collect()
         } else if pattern.open_end {
@@ -124,23 +132,39 @@ impl Text {
         } else {
             self.vocabulary.get(text).copied().into_iter().collect()
         };
-        terms.sort_unstable();
-        TermSet(terms)
+        TermSet::of(terms)
     }
 }
 
 impl TermSet {
-    fn contains(&self, term: TermKey) -> bool {
-        match self.0.as_slice() {
-            [only] => *only == term,
-            terms => terms.binary_search(&term).is_ok(),
+    fn of(terms: Vec<TermKey>) -> Self {
+        let mut bits = Vec::new();
+        for (word, bit) in terms.iter().map(|term| place_of_bit(*term)) {
+            if bits.len() <= word {
+                bits.resize(word + 1, 0);
+            }
+            bits[word] |= bit;
         }
+        Self { terms, bits }
+    }
+
+    fn contains(&self, term: TermKey) -> bool {
+        if let [only] = self.terms.as_slice() {
+            return *only == term;
+        }
+        let (word, bit) = place_of_bit(term);
+        self.bits.get(word).is_some_and(|bits| bits & bit != 0)
     }
 }
 
-impl Spelled {
+fn place_of_bit(term: TermKey) -> (usize, u64) {
+    let number = u32::from(term);
+    ((number / u64::BITS) as usize, 1 << (number % u64::BITS))
+}
+
+impl Spelled<'_> {
     /// Where the sets' terms stand side by side; the last such place decides, since the file's own name is last.
-    fn place_of(&self, sets: &[TermSet]) -> Option<Place> {
+    fn place_of(self, sets: &[TermSet]) -> Option<Place> {
         let fits = |terms: &[TermKey]| sets.iter().zip(terms).all(|(set, term)| set.contains(*term));
         let start = self.terms.windows(sets.len()).rposition(fits)?;
         Some(if start >= self.file_start { Place::File } else { Place::Folder })
