@@ -6,14 +6,16 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use peerage_wire::api::Source;
-use peerage_wire::{ContentHash, PathError, PeerName, SharePath, shown};
+use peerage_wire::{ContentHash, PathError, PeerName, PieceList, SharePath, piece_count, piece_len, shown};
 
-use crate::part::{DiskError, OutFolder};
-use crate::progress::Progress;
+use crate::part::{DiskError, Opened, OutFolder, Part};
+use crate::progress::{Progress, Stage};
+use crate::swarm::{End, Outcome, Ranges, Swarm};
+
 pub use crate::swarm::Pool;
 
 /// A content, and the place below the output folder that it should have.
@@ -174,6 +176,116 @@ pub async fn download(
     folder: &OutFolder,
     progress: &Progress,
 ) -> Result<Done, DownloadError> {
-    let _ = (want, sources, pool, folder, progress);
-    Err(DownloadError::Internal("not built yet".to_owned()))
+    let started = Instant::now();
+    want.path.check_storable()?;
+    progress.set_total(want.size);
+    progress.set_stage(Stage::Checking);
+    let (place, path, content) = (folder.clone(), want.path.clone(), (want.hash, want.size));
+    let overwrite = want.overwrite;
+    let part = match blocking(move || Part::open(&place, &path, content, overwrite)).await? {
+        Opened::Part(part) => Arc::new(part),
+        Opened::AlreadyThere(path) => {
+            progress.resumed(want.size);
+            return Ok(done(want, path, progress, started, 0));
+        }
+    };
+    let result = fetch(want, sources, pool, &part, progress).await;
+    progress.set_flying(0);
+    let has_something = progress.snapshot().done_bytes > 0;
+    match result {
+        Ok(sources_used) => {
+            progress.set_stage(Stage::Finishing);
+            let path = blocking(move || part.finish(overwrite)).await?;
+            Ok(Done { already_there: false, ..done(want, path, progress, started, sources_used) })
+        }
+        Err(error) => {
+            if !has_something {
+                blocking(move || {
+                    part.discard();
+                    Ok(())
+                })
+                .await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn done(want: &Want, path: PathBuf, progress: &Progress, started: Instant, sources_used: usize) -> Done {
+    progress.set_stage(Stage::Done);
+    let resumed_bytes = progress.snapshot().resumed_bytes;
+    Done {
+        path,
+        size: want.size,
+        sources_used,
+        resumed_bytes,
+        already_there: true,
+        elapsed: started.elapsed(),
+    }
+}
+
+/// Fills the part; how many peers it took.
+async fn fetch(
+    want: &Want,
+    sources: &dyn Sources,
+    pool: &Arc<Pool>,
+    part: &Arc<Part>,
+    progress: &Progress,
+) -> Result<usize, DownloadError> {
+    progress.set_stage(Stage::FindingSources);
+    let named = sources.find(&want.hash).await.map_err(DownloadError::Index)?;
+    if named.is_empty() {
+        return Err(DownloadError::NoSource { hash: want.hash });
+    }
+    let mut swarm = Swarm::new((&want.hash, want.size), named, sources, Arc::clone(pool), progress);
+    match fill(&mut swarm, want, part, progress).await {
+        Ok(()) => Ok(swarm.sources_used()),
+        Err(end) => Err(error_of(end, want.hash, swarm.faults())),
+    }
+}
+
+async fn fill(swarm: &mut Swarm<'_>, want: &Want, part: &Arc<Part>, progress: &Progress) -> Result<(), End> {
+    let list = if piece_count(want.size) == 1 {
+        Arc::new(PieceList::single(want.hash, want.size))
+    } else {
+        progress.set_stage(Stage::FetchingList);
+        swarm.fetch_list().await?
+    };
+    let mut missing = Ranges::from(0..list.count());
+    if part.is_resumed() {
+        progress.set_stage(Stage::Checking);
+        let (part, list) = (Arc::clone(part), Arc::clone(&list));
+        let proven = blocking(move || part.prove(&list)).await?;
+        let proven = (0..).zip(proven).filter_map(|(index, is_proven)| is_proven.then_some(index));
+        let mut resumed_bytes = 0;
+        for index in proven {
+            missing.remove(index);
+            resumed_bytes += piece_len(want.size, index);
+        }
+        progress.resumed(resumed_bytes);
+    }
+    progress.set_stage(Stage::Fetching);
+    swarm.fetch_pieces(list, Arc::clone(part), missing).await
+}
+
+fn error_of(end: End, hash: ContentHash, faults: Vec<SourceFault>) -> DownloadError {
+    match end {
+        End::Disk(error) => DownloadError::Disk(error),
+        End::GaveUp(Outcome::NoSource) => DownloadError::NoSource { hash },
+        End::GaveUp(Outcome::Unreachable) => DownloadError::Unreachable { hash, faults },
+        End::GaveUp(Outcome::Refused) => DownloadError::Refused { hash, faults },
+        End::GaveUp(Outcome::Busy) => DownloadError::Busy { hash, faults },
+        End::GaveUp(Outcome::Corrupt) => DownloadError::Corrupt { hash, faults },
+    }
+}
+
+/// Does something slow with the disk away from the threads that serve connections.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DiskError> + Send + 'static,
+) -> Result<T, DiskError> {
+    let lost = |error: tokio::task::JoinError| DiskError::Io {
+        path: PathBuf::new(),
+        source: std::io::Error::other(error),
+    };
+    tokio::task::spawn_blocking(work).await.map_err(lost)?
 }

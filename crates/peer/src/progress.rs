@@ -19,6 +19,8 @@ pub enum Stage {
     Checking,
     /// Fetching the piece list.
     FetchingList,
+    /// A connection is being made, or waited for while other downloads use those to the same peer.
+    Connecting(PeerName),
     /// Bytes arrive.
     Fetching,
     /// No source can be reached now; it is tried again.
@@ -43,6 +45,7 @@ impl std::fmt::Display for Stage {
             Self::FindingSources => "asking the index for sources".to_owned(),
             Self::Checking => "checking what is already here".to_owned(),
             Self::FetchingList => "fetching the piece list".to_owned(),
+            Self::Connecting(peer) => format!("connecting to {}", name(peer)),
             Self::Fetching => "fetching".to_owned(),
             Self::NoSource => "no source can be reached, trying again".to_owned(),
             Self::WaitingForSlot(peer) => format!("waiting for a slot at {}", name(peer)),
@@ -118,33 +121,9 @@ impl Progress {
         self.proven_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that have come and prove nothing yet, for as long as the guard lives.
-    pub(crate) const fn flying(&self) -> Flying<'_> {
-        Flying { progress: self, bytes: 0 }
-    }
-}
-
-/// Bytes on their way, taken back on drop.
-pub(crate) struct Flying<'a> {
-    progress: &'a Progress,
-    bytes: u64,
-}
-
-impl Flying<'_> {
-    pub(crate) fn add(&mut self, bytes: u64) {
-        self.bytes += bytes;
-        self.progress.flying_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn land(&mut self) {
-        self.progress.flying_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.bytes = 0;
-    }
-}
-
-impl Drop for Flying<'_> {
-    fn drop(&mut self) {
-        self.land();
+    /// Bytes that have come and prove nothing yet.
+    pub(crate) fn set_flying(&self, bytes: u64) {
+        self.flying_bytes.store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -157,10 +136,9 @@ mod tests {
         let progress = Progress::default();
         progress.set_total(100);
         progress.resumed(30);
-        let mut flying = progress.flying();
-        flying.add(90);
+        progress.set_flying(90);
         assert_eq!(progress.snapshot().done_bytes, 100);
-        drop(flying);
+        progress.set_flying(0);
         progress.proven(20);
         assert_eq!(progress.snapshot().done_bytes, 50);
         assert_eq!(progress.snapshot().resumed_bytes, 30);

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::ambient_authority;
@@ -68,10 +69,10 @@ fn size(bytes: u64) -> String {
     peerage_wire::format_bytes(bytes)
 }
 
-/// The folder that downloads go into, held open.
-#[derive(Debug)]
+/// The folder that downloads go into, held open. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct OutFolder {
-    dir: Dir,
+    dir: Arc<Dir>,
     path: PathBuf,
 }
 
@@ -84,7 +85,7 @@ impl OutFolder {
         let opened = Dir::create_ambient_dir_all(path, ambient_authority())
             .and_then(|()| Dir::open_ambient_dir(path, ambient_authority()));
         let dir = opened.map_err(|source| DiskError::Io { path: path.to_owned(), source })?;
-        Ok(Self { dir, path: path.to_owned() })
+        Ok(Self { dir: Arc::new(dir), path: path.to_owned() })
     }
 
     /// Where it is, for people.
@@ -172,17 +173,17 @@ impl Part {
     ///
     /// # Errors
     /// [`DiskError`]; the part stays as it is.
-    pub(crate) fn finish(self, overwrite: bool) -> Result<PathBuf, DiskError> {
+    pub(crate) fn finish(&self, overwrite: bool) -> Result<PathBuf, DiskError> {
         let placed = self
             .file
             .sync_all()
             .and_then(|()| place::give_name(&self.folder, &self.part_name, &self.name, overwrite))
-            .and_then(|name| rustix::fs::fsync(&self.folder).map(|()| name).map_err(io::Error::from));
+            .and_then(|name| sync_folder(&self.folder).map(|()| name).map_err(io::Error::from));
         placed.map(|name| self.folder_path.join(name)).map_err(|error| self.error(error))
     }
 
     /// Removes a part that holds nothing worth keeping. Blocks on the disk.
-    pub(crate) fn discard(self) {
+    pub(crate) fn discard(&self) {
         if let Err(error) = self.folder.remove_file(&self.part_name) {
             tracing::debug!(%error, part = %self.part_name, "an empty part is left behind");
         }
@@ -251,12 +252,18 @@ fn enter(dir: &Dir, component: &str) -> Result<Dir, Errno> {
                 Err(error) => return Err(error),
             }
             // A file in it must not outlive the folder's own name in a power cut.
-            rustix::fs::fsync(dir)?;
+            sync_folder(dir)?;
             open()
         }
         opened => opened,
     };
     Ok(Dir::from_std_file(File::from(opened?)))
+}
+
+/// Brings the names in a folder to the disk. The handle itself may be for looking up only, hence the opening.
+fn sync_folder(dir: &Dir) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::fsync(rustix::fs::openat(dir, ".", flags, Mode::empty())?)
 }
 
 fn part_name(name: &str, hash: ContentHash) -> String {

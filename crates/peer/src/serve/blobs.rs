@@ -111,7 +111,7 @@ async fn pieces(door: &Door, caller: &Caller, hash: ContentHash, is_head: bool) 
         return finish(response, DoorBody::empty());
     }
     match hold(door, caller).await {
-        Ok(held) => finish(response, DoorBody::Bytes(list.to_bytes().into(), Some(held))),
+        Ok(held) => finish(response, DoorBody::of(list.to_bytes(), Some(held))),
         Err(refusal) => refusal,
     }
 }
@@ -186,7 +186,7 @@ fn error(status: StatusCode, code: &str, message: &str, hint: &str) -> Response<
     let body = serde_json::to_vec(&ErrorBody { error: detail }).unwrap_or_default();
     let response =
         response(status).header(CONTENT_TYPE, "application/json").header(CONTENT_LENGTH, body.len());
-    finish(response, DoorBody::Bytes(body.into(), None))
+    finish(response, DoorBody::of(body, None))
 }
 
 /// A builder fails on a malformed header only, and every one here is made of digits and constants.

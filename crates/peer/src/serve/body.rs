@@ -23,8 +23,12 @@ const READ_BYTES: u64 = 256 << 10;
 
 /// An answer's body.
 pub(crate) enum DoorBody {
-    /// These bytes, or none. Whatever is held for their sake goes when they are sent.
-    Bytes(Bytes, Option<Held>),
+    /// These bytes, or none.
+    Bytes {
+        bytes: Bytes,
+        /// Goes when they are sent.
+        _held: Option<Held>,
+    },
     /// A part of a file.
     File(FileBody),
 }
@@ -36,8 +40,12 @@ pub(crate) struct Held {
 }
 
 impl DoorBody {
+    pub(crate) fn of(bytes: impl Into<Bytes>, held: Option<Held>) -> Self {
+        Self::Bytes { bytes: bytes.into(), _held: held }
+    }
+
     pub(crate) fn empty() -> Self {
-        Self::Bytes(Bytes::new(), None)
+        Self::of(Bytes::new(), None)
     }
 }
 
@@ -106,22 +114,22 @@ impl Body for DoorBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut *self {
-            Self::Bytes(bytes, _) if bytes.is_empty() => Poll::Ready(None),
-            Self::Bytes(bytes, _) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Bytes { bytes, .. } if bytes.is_empty() => Poll::Ready(None),
+            Self::Bytes { bytes, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::File(file) => Pin::new(file).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Bytes(bytes, _) => bytes.is_empty(),
+            Self::Bytes { bytes, .. } => bytes.is_empty(),
             Self::File(file) => file.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Bytes(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Bytes { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
             Self::File(file) => file.size_hint(),
         }
     }

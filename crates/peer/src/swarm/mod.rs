@@ -1,5 +1,14 @@
-//! Many sources, one content: what is asked of whom is decided in [`plan`], done in `run` and `source`.
+//! Many sources, one content: what is asked of whom is decided in `plan`, done in `run` and `source`.
+//!
+//! Invariant: the decisions have no I/O and the I/O makes no decisions.
+
+mod plan;
 
 mod pool;
+mod run;
+mod source;
 
 pub use pool::Pool;
+pub(crate) use run::{End, Swarm};
+
+pub(crate) use plan::{Outcome, Ranges};

@@ -1,0 +1,166 @@
+//! What follows from how things stand: who gets which pieces, when the index is asked, when it is over.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use peerage_wire::{PIECE_BYTES, PeerId};
+
+use super::runs::Run;
+use super::{
+    ASK_FIRST, ASK_LOW, ASK_MAX, ASKS_IN_VAIN_AFTER_PROGRESS_MAX, ASKS_IN_VAIN_MAX, Action, BUSY_PATIENCE,
+    Fault, HEDGE_AFTER, LANES_MAX, Outcome, Plan, RUN_FIRST, RUN_MAX, RUN_TIME, SOURCE_LANES_MAX,
+    SOURCES_LOW, Source, Standing,
+};
+
+impl Plan {
+    pub(super) fn decide(&mut self, now: Instant) {
+        if self.has_ended {
+            return;
+        }
+        if self.wanted.is_empty() {
+            self.has_ended = true;
+            self.actions.push_back(Action::Finish);
+            return;
+        }
+        while self.runs.len() < LANES_MAX && self.assign(now) {}
+        self.look_for_sources(now);
+        if self.runs.is_empty() && now >= self.proven_at + BUSY_PATIENCE && !self.has_ended {
+            self.give_up(Outcome::Busy);
+        }
+    }
+
+    /// Gives one source one more run; `false` where there is no such source, or nothing to be done.
+    fn assign(&mut self, now: Instant) -> bool {
+        let Some((peer, pieces)) = self.next_free(now).or_else(|| self.next_hedge(now)) else { return false };
+        let run = self.runs.add(Run::new(peer, pieces.clone(), now));
+        self.actions.push_back(Action::Fetch { run, peer, pieces });
+        true
+    }
+
+    fn next_free(&mut self, now: Instant) -> Option<(PeerId, Range<u64>)> {
+        if self.free.is_empty() {
+            return None;
+        }
+        let peer = self.best_source(now, |_| true)?;
+        let max = self.run_len(peer, now);
+        Some((peer, self.free.take_first(max)?))
+    }
+
+    /// The last pieces of the run that will take longest, for a source that will be faster.
+    fn next_hedge(&self, now: Instant) -> Option<(PeerId, Range<u64>)> {
+        let mut slow: Vec<(Duration, &Run)> = self
+            .runs
+            .iter()
+            .filter(|run| now.saturating_duration_since(run.asked_at) >= HEDGE_AFTER)
+            .map(|run| (run.time_left(now).unwrap_or(Duration::MAX), run))
+            .collect();
+        slow.sort_by_key(|(time_left, _)| std::cmp::Reverse(*time_left));
+        slow.into_iter().find_map(|(time_left, run)| {
+            let peer = self.best_source(now, |peer| *peer != run.peer)?;
+            let is_worth_it = time_left > self.piece_time(peer, now) * 2 + HEDGE_AFTER / 2;
+            let is_alone = |piece: &u64| self.wanted.contains(*piece) && self.runs.covering(*piece) == 1;
+            let end = run.pieces.clone().rev().find(is_alone)? + 1;
+            let max = (end - run.pieces.start).div_ceil(2).min(self.run_len(peer, now));
+            let start = (end - max..end).rev().take_while(is_alone).last()?;
+            is_worth_it.then_some((peer, start..end))
+        })
+    }
+
+    /// The source that is likely to be done first with one more run.
+    fn best_source(&self, now: Instant, is_fit: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
+        let known = self.sources.values().filter_map(Source::rate).fold(0.0, f64::max);
+        // Of a source that was not tried yet the best is hoped.
+        let hoped = if known > 0.0 { known } else { 1.0 };
+        let score = |peer: &PeerId, source: &Source| {
+            let running = self.runs.of(peer);
+            let lane = u32::try_from(running + 1).unwrap_or(u32::MAX);
+            let is_free = source.lanes_free(running, now) > 0 && is_fit(peer);
+            is_free.then(|| (self.rate(*peer, now).unwrap_or(hoped) / f64::from(lane), source.tie_break))
+        };
+        let scored = self.sources.iter().filter_map(|(peer, source)| Some((score(peer, source)?, *peer)));
+        let order = |((a, x), _): &((f64, u64), PeerId), ((b, y), _): &((f64, u64), PeerId)| {
+            a.total_cmp(b).then(x.cmp(y))
+        };
+        scored.max_by(order).map(|(_, peer)| peer)
+    }
+
+    /// As many pieces as the source sends in a moment, and few enough that all end at about the same time.
+    fn run_len(&self, peer: PeerId, now: Instant) -> u64 {
+        let sources = self.sources.values().filter(|source| source.is_usable()).count();
+        let lanes = (sources * SOURCE_LANES_MAX).clamp(1, LANES_MAX) as u64;
+        let fair = self.free.len().div_ceil(2 * lanes).max(1);
+        let piece_nanos = self.piece_time(peer, now).as_nanos().max(1);
+        let by_rate = match self.rate(peer, now) {
+            Some(_) => u64::try_from(RUN_TIME.as_nanos() / piece_nanos).unwrap_or(RUN_MAX),
+            None => RUN_FIRST,
+        };
+        by_rate.clamp(1, RUN_MAX).min(fair)
+    }
+
+    /// How long a source takes for a piece; a second where nobody knows.
+    fn piece_time(&self, peer: PeerId, now: Instant) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "a piece is 2^20 bytes")]
+        let secs = |rate: f64| PIECE_BYTES as f64 / rate.max(1.0);
+        Duration::from_secs_f64(self.rate(peer, now).map_or(1.0, secs))
+    }
+
+    /// Bytes a second of one run: as measured, or else as its first runs look by now.
+    fn rate(&self, peer: PeerId, now: Instant) -> Option<f64> {
+        let of_run = |run: &Run| {
+            let age = now.saturating_duration_since(run.asked_at);
+            #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+            (run.peer == peer && age >= HEDGE_AFTER).then(|| run.bytes as f64 / age.as_secs_f64())
+        };
+        let known = self.sources.get(&peer).and_then(Source::rate);
+        known.or_else(|| self.runs.iter().filter_map(of_run).reduce(f64::max))
+    }
+
+    fn look_for_sources(&mut self, now: Instant) {
+        let asks_max = if self.has_proven { ASKS_IN_VAIN_AFTER_PROGRESS_MAX } else { ASKS_IN_VAIN_MAX };
+        let is_hopeless = !self.sources.values().any(Source::is_usable);
+        if is_hopeless && !self.index.is_asked && self.index.in_vain >= asks_max {
+            self.give_up(self.outcome());
+        } else if self.ask_at().is_some_and(|at| at <= now) {
+            self.index.in_vain += u32::from(is_hopeless);
+            self.index.is_asked = true;
+            self.index.jitter = self.random();
+            self.actions.push_back(Action::AskIndex);
+        }
+    }
+
+    /// When the index should be asked again, if things stay as they are.
+    pub(super) fn ask_at(&self) -> Option<Instant> {
+        let usable = self.sources.values().filter(|source| source.is_usable()).count();
+        let pause = match usable {
+            _ if self.index.is_asked => return None,
+            0 if self.index.in_vain == 0 => Duration::ZERO,
+            0 => (ASK_FIRST * (1 << (self.index.in_vain - 1).min(8)))
+                .min(ASK_MAX)
+                .mul_f64(0.5 + self.index.jitter),
+            1..SOURCES_LOW => ASK_LOW,
+            _ => return None,
+        };
+        Some(self.index.asked_at + pause)
+    }
+
+    fn outcome(&self) -> Outcome {
+        let mut answered = self.sources.values().filter(|source| source.has_proven || source.has_lied());
+        let has_liar = self.sources.values().any(Source::has_lied);
+        let is_refused =
+            self.sources.values().any(|source| source.standing == Standing::Dropped(Fault::Refused));
+        match () {
+            () if self.sources.is_empty() => Outcome::NoSource,
+            () if has_liar && answered.all(Source::has_lied) => Outcome::Corrupt,
+            () if is_refused && !self.has_proven => Outcome::Refused,
+            () => Outcome::Unreachable,
+        }
+    }
+
+    pub(super) fn give_up(&mut self, outcome: Outcome) {
+        self.has_ended = true;
+        for (id, _) in self.runs.take_if(|_| true) {
+            self.actions.push_back(Action::Cancel(id));
+        }
+        self.actions.push_back(Action::GiveUp(outcome));
+    }
+}
