@@ -8,7 +8,7 @@ use peerage_wire::{PIECE_BYTES, PeerId};
 use super::runs::Run;
 use super::{
     ASK_FIRST, ASK_LOW, ASK_MAX, ASKS_IN_VAIN_AFTER_PROGRESS_MAX, ASKS_IN_VAIN_MAX, Action, BUSY_PATIENCE,
-    Fault, HEDGE_AFTER, LANES_MAX, Outcome, Plan, RUN_FIRST, RUN_MAX, RUN_TIME, SOURCE_LANES_MAX,
+    COPIES_MAX, Fault, HEDGE_AFTER, LANES_MAX, Outcome, Plan, RUN_FIRST, RUN_MAX, RUN_TIME, SOURCE_LANES_MAX,
     SOURCES_LOW, Source, Standing,
 };
 
@@ -58,12 +58,23 @@ impl Plan {
         slow.into_iter().find_map(|(time_left, run)| {
             let peer = self.best_source(now, |peer| *peer != run.peer)?;
             let is_worth_it = time_left > self.piece_time(peer, now) * 2 + HEDGE_AFTER / 2;
-            let is_alone = |piece: &u64| self.wanted.contains(*piece) && self.runs.covering(*piece) == 1;
-            let end = run.pieces.clone().rev().find(is_alone)? + 1;
+            let is_open = |piece: &u64| self.may_double(*piece, peer, now);
+            let end = run.pieces.clone().rev().find(is_open)? + 1;
             let max = (end - run.pieces.start).div_ceil(2).min(self.run_len(peer, now));
-            let start = (end - max..end).rev().take_while(is_alone).last()?;
+            let start = (end - max..end).rev().take_while(is_open).last()?;
             is_worth_it.then_some((peer, start..end))
         })
+    }
+
+    /// Whether a piece that others have been asked for may be asked of `peer` too: it is with one other, or
+    /// with two that are both much slower.
+    fn may_double(&self, piece: u64, peer: PeerId, now: Instant) -> bool {
+        let own = self.piece_time(peer, now);
+        let covering: Vec<&Run> = self.runs.iter().filter(|run| run.pieces.contains(&piece)).collect();
+        let is_slower = |run: &&Run| run.piece_time(now).is_none_or(|theirs| theirs > own * 2);
+        self.wanted.contains(piece)
+            && covering.iter().all(|run| run.peer != peer)
+            && (covering.len() == 1 || covering.len() < COPIES_MAX && covering.iter().all(is_slower))
     }
 
     /// The source that is likely to be done first with one more run.

@@ -3,7 +3,7 @@
 //!
 //! Invariants: a piece that is not proven is either free or in a run; a source that was dropped has no run and
 //! gets none; one source has at most [`SOURCE_LANES_MAX`] runs and all together [`LANES_MAX`]; a piece is asked
-//! of at most two sources at a time, the second only when the first keeps everybody waiting; when nothing can
+//! of at most [`COPIES_MAX`] sources at a time, and of a second only when the first keeps everybody waiting; when nothing can
 //! be asked of anybody, the index is asked or an end is in sight.
 
 mod assign;
@@ -50,8 +50,10 @@ const RUN_FIRST: u64 = 4;
 const RUN_MAX: u64 = 32;
 /// How long a run should take, by the source's own rate.
 const RUN_TIME: Duration = Duration::from_secs(1);
-/// Shorter runs say nothing about a source's rate.
+/// Runs that were over sooner and brought less say nothing about a source's rate.
 const MEASURE_BYTES_MIN: u64 = 256 << 10;
+/// Runs that one piece may be in at a time.
+const COPIES_MAX: usize = 3;
 /// How old a run must be before another source is asked for its last pieces too.
 const HEDGE_AFTER: Duration = Duration::from_millis(500);
 /// A connection on which bytes came within this moves.
@@ -301,8 +303,9 @@ impl Plan {
             self.actions.push_back(Action::Cancel(id));
         }
         let Some(source) = self.sources.get_mut(&run.peer) else { return };
-        if run.bytes >= MEASURE_BYTES_MIN {
-            source.measured(run.bytes, now.saturating_duration_since(run.began_at.unwrap_or(run.asked_at)));
+        let took = now.saturating_duration_since(run.began_at.unwrap_or(run.asked_at));
+        if run.bytes >= MEASURE_BYTES_MIN || took >= HEDGE_AFTER {
+            source.measured(run.bytes, took);
         }
         source.ended(now);
     }

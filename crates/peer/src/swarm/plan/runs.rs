@@ -76,6 +76,12 @@ impl Run {
         now.saturating_duration_since(since) >= patience
     }
 
+    /// How long it takes for a piece.
+    pub(super) fn piece_time(&self, now: Instant) -> Option<Duration> {
+        let left = u32::try_from(self.pieces.end - self.pieces.start).unwrap_or(u32::MAX);
+        self.time_left(now).map(|time| time / left.max(1))
+    }
+
     /// How long it will take at the pace it had so far; `None` where nothing has come.
     pub(super) fn time_left(&self, now: Instant) -> Option<Duration> {
         let took = now.saturating_duration_since(self.began_at?);

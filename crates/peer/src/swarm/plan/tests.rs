@@ -112,9 +112,6 @@ impl Sim {
     fn act(&mut self) {
         while let Some(action) = self.plan.next_action() {
             assert!(self.outcome.is_none(), "nothing comes after the end but {action:?}");
-            if std::env::var_os("SIM").is_some() {
-                eprintln!("{:?} {action:?}", self.now - self.start);
-            }
             match action {
                 Action::Fetch { run, peer, pieces } => self.fetch(run, peer, pieces),
                 Action::Cancel(run) => assert!(self.running.remove(&run).is_some(), "it is not running"),
@@ -156,7 +153,7 @@ impl Sim {
         }
         for piece in 0..self.unproven.last().map_or(0, |last| last + 1) {
             let asked = self.running.values().filter(|run| run.left.contains(&piece)).count();
-            assert!(asked <= 2, "piece {piece} is asked of {asked} at a time");
+            assert!(asked <= COPIES_MAX, "piece {piece} is asked of {asked} at a time");
         }
     }
 
