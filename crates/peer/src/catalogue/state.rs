@@ -97,13 +97,16 @@ impl State {
     pub(super) fn disk_name<'a>(&'a self, path: &'a SharePath) -> &'a str {
         match self.disk_names.get(path) {
             Some(name) => name,
-            None => path.as_str().split_once('/').map_or("", |(_, rest)| rest),
+            None => plain_name(path),
         }
     }
 
     /// Whether another file on the disk has the name.
     pub(super) fn is_taken(&self, path: &SharePath, disk: &str) -> bool {
-        self.files.contains_key(path) && self.disk_name(path) != disk
+        match self.disk_names.get(path) {
+            Some(name) => **name != *disk,
+            None => plain_name(path) != disk && self.files.contains_key(path),
+        }
     }
 
     pub(super) fn is_current(&self, file: &Hashed<'_>) -> bool {
@@ -130,18 +133,16 @@ impl State {
         let Hashed { share, hash, stamp, .. } = *file;
         let record = Record { hash, stamp, share, seen: self.scan, is_suspect: false };
         let entry = record.entry(file.path);
-        if let Some(known) = self.files.get_mut(file.path)
-            && known.entry(file.path) == entry
-        {
-            *known = record;
-            return false;
+        if let Some(known) = self.files.insert(file.path.clone(), record) {
+            if known.entry(file.path) == entry {
+                return false;
+            }
+            self.forgotten(file.path, &known);
         }
-        self.forget(file.path);
         self.digest.add(&entry);
         self.bytes += stamp.size;
         self.by_hash.insert((prefix_of(&hash), Some(file.path.clone())));
-        self.files.insert(file.path.clone(), record);
-        if self.disk_name(file.path) != file.disk {
+        if plain_name(file.path) != file.disk {
             self.disk_names.insert(file.path.clone(), file.disk.into());
         }
         self.log.push(file.path);
@@ -178,12 +179,19 @@ impl State {
     }
 
     fn forget(&mut self, path: &SharePath) -> bool {
-        let Some(record) = self.files.remove(path) else { return false };
+        let record = self.files.remove(path);
+        if let Some(record) = &record {
+            self.forgotten(path, record);
+        }
+        record.is_some()
+    }
+
+    /// A record is out of `files`: what follows from it goes too.
+    fn forgotten(&mut self, path: &SharePath, record: &Record) {
         self.digest.remove(&record.entry(path));
         self.bytes -= record.stamp.size;
         self.by_hash.remove(&(prefix_of(&record.hash), Some(path.clone())));
         self.disk_names.remove(path);
-        true
     }
 }
 
@@ -192,6 +200,11 @@ impl Record {
         let Self { hash, stamp, .. } = *self;
         FileEntry { path: path.clone(), size: stamp.size, hash, modified: stamp.modified_secs() }
     }
+}
+
+/// The path below the share's folder, where the disk spells it as it is registered.
+fn plain_name(path: &SharePath) -> &str {
+    path.as_str().split_once('/').map_or("", |(_, rest)| rest)
 }
 
 fn prefix_of(hash: &ContentHash) -> u64 {

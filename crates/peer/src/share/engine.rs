@@ -12,7 +12,7 @@ use super::filter::Filter;
 use super::inbox::Inbox;
 use super::notes::{Notes, Trouble};
 use super::progress::ShareProgress;
-use super::queue::{Job, Queue, Why};
+use super::queue::{Job, Pushed, Queue, Why};
 use super::root::{Root, Stamp};
 use crate::catalogue::{Catalogue, Hashed, Known, ShareId};
 
@@ -64,10 +64,7 @@ impl Engine {
         let Some(path) = self.path_of(folder, disk, stamp) else { return Found::Refused };
         let known = self.catalogue.see(&path, disk, stamp);
         match known {
-            Known::Taken => {
-                self.notes.trouble(&self.progress, Trouble::SameName, path.as_str(), disk);
-                return Found::SameName;
-            }
+            Known::Taken => return self.displaced(&path, disk),
             Known::Same if look == Look::IfChanged => return Found::Taken,
             Known::Same | Known::No => {}
         }
@@ -75,8 +72,15 @@ impl Engine {
             return Found::Taken;
         }
         let why = if known == Known::Same { Why::Again } else { Why::Found };
-        self.enqueue(folder, path, disk, stamp.size, why);
-        Found::Taken
+        match self.enqueue(folder, &path, disk, stamp.size, why) {
+            Pushed::SameName => self.displaced(&path, disk),
+            Pushed::In | Pushed::Already | Pushed::Closed => Found::Taken,
+        }
+    }
+
+    fn displaced(&self, path: &SharePath, disk: &str) -> Found {
+        self.notes.trouble(&self.progress, Trouble::SameName, path.as_str(), disk);
+        Found::SameName
     }
 
     /// The name under which a file is shared, if it can be.
@@ -102,15 +106,18 @@ impl Engine {
         true
     }
 
-    fn enqueue(&self, folder: &Folder, path: SharePath, disk: &str, size: u64, why: Why) {
+    fn enqueue(&self, folder: &Folder, path: &SharePath, disk: &str, size: u64, why: Why) -> Pushed {
         let is_odd = path.as_str().split_once('/').is_none_or(|(_, rest)| rest != disk);
         let odd_name = is_odd.then(|| disk.into());
-        let job = Job { share: folder.share, root: Arc::clone(&folder.root), path, odd_name, size, why };
+        let root = Arc::clone(&folder.root);
         // Counted first: the job may be done before the push returns.
         self.progress.found(why, size);
-        if !self.queue.push(job) {
+        let pushed =
+            self.queue.push(Job { share: folder.share, root, path: path.clone(), odd_name, size, why });
+        if pushed != Pushed::In {
             self.progress.unfound(why, size);
         }
+        pushed
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn run(engine: &Engine) {
     let mut buffer = vec![0; READ_BYTES];
     while let Some(task) = engine.queue.next() {
         match task {
-            Task::Small(job) => hash_small(engine, &job, &mut buffer),
+            Task::Small(jobs) => jobs.iter().for_each(|job| hash_small(engine, job, &mut buffer)),
             Task::Open(job) => open_large(engine, job),
             Task::Piece(large, index) => hash_piece(engine, &large, index, &mut buffer),
         }

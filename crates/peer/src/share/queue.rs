@@ -4,7 +4,8 @@
 //! walk that finds them waits too; a large file's pieces are given out in order to whoever asks, so all
 //! threads read it as one stream.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use peerage_wire::{PIECE_BYTES, SharePath};
@@ -15,6 +16,11 @@ use crate::catalogue::ShareId;
 
 /// Jobs that wait, some 100 bytes each: enough that small files overtake large ones over a whole share.
 const JOBS_MAX: usize = 1 << 18;
+
+/// Small files a thread takes at once, so that threads don't queue for the queue.
+const HANDFUL_MAX: usize = 32;
+/// A handful is at most one part in so many of what waits, so that no thread idles at the end.
+const HANDFUL_SHARE: usize = 16;
 
 /// A file to hash.
 #[derive(Debug)]
@@ -38,11 +44,23 @@ pub(crate) enum Why {
     Again,
 }
 
+/// What became of a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    In,
+    /// The file is in the queue already.
+    Already,
+    /// Another file is, which has the same name but for its spelling.
+    SameName,
+    /// Nothing is taken any more.
+    Closed,
+}
+
 /// What a thread does next.
 #[derive(Debug)]
 pub(crate) enum Task {
-    /// Hash a file of one piece.
-    Small(Job),
+    /// Hash some files of one piece each.
+    Small(Vec<Job>),
     /// Open a large file, and [`Queue::offer`] its pieces.
     Open(Job),
     /// Hash one piece of a large file.
@@ -64,7 +82,11 @@ struct Waiting {
     large: BTreeMap<(u64, u64), Job>,
     arrivals: u64,
     open: VecDeque<Pieces>,
-    busy: HashSet<SharePath>,
+    /// Every path in the queue, with its odd name.
+    busy: HashMap<SharePath, Option<Box<str>>>,
+    /// Threads that wait for work, or for room: nobody else is woken.
+    idle: usize,
+    blocked: usize,
     is_closed: bool,
 }
 
@@ -85,14 +107,21 @@ impl Job {
 }
 
 impl Queue {
-    /// Adds a job, waiting for room. `false`: the path is in the queue already, or the queue is closed.
-    pub(crate) fn push(&self, job: Job) -> bool {
+    /// Adds a job, waiting for room.
+    pub(crate) fn push(&self, job: Job) -> Pushed {
         let mut waiting = self.lock();
         while waiting.small.len() + waiting.large.len() >= JOBS_MAX && !waiting.is_closed {
+            waiting.blocked += 1;
             waiting = self.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.blocked -= 1;
         }
-        if waiting.is_closed || !waiting.busy.insert(job.path.clone()) {
-            return false;
+        if waiting.is_closed {
+            return Pushed::Closed;
+        }
+        match waiting.busy.entry(job.path.clone()) {
+            Entry::Occupied(other) if *other.get() != job.odd_name => return Pushed::SameName,
+            Entry::Occupied(_) => return Pushed::Already,
+            Entry::Vacant(free) => _ = free.insert(job.odd_name.clone()),
         }
         if job.size <= PIECE_BYTES {
             waiting.small.push_back(job);
@@ -101,9 +130,10 @@ impl Queue {
             let key = (job.size, waiting.arrivals);
             waiting.large.insert(key, job);
         }
-        drop(waiting);
-        self.work.notify_one();
-        true
+        if waiting.idle > 0 {
+            self.work.notify_one();
+        }
+        Pushed::In
     }
 
     /// The next task; waits for one. `None` once the queue is closed.
@@ -114,11 +144,14 @@ impl Queue {
                 return None;
             }
             if let Some(task) = waiting.next() {
-                drop(waiting);
-                self.room.notify_one();
+                if waiting.blocked > 0 {
+                    self.room.notify_all();
+                }
                 return Some(task);
             }
+            waiting.idle += 1;
             waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
         }
     }
 
@@ -131,7 +164,7 @@ impl Queue {
     /// A job has ended, one way or another; whether it was the last.
     pub(crate) fn done(&self, path: &SharePath) -> bool {
         let mut waiting = self.lock();
-        waiting.busy.remove(path) && waiting.busy.is_empty()
+        waiting.busy.remove(path).is_some() && waiting.busy.is_empty()
     }
 
     /// Whether nothing waits or runs.
@@ -153,8 +186,9 @@ impl Queue {
 
 impl Waiting {
     fn next(&mut self) -> Option<Task> {
-        if let Some(job) = self.small.pop_front() {
-            return Some(Task::Small(job));
+        if !self.small.is_empty() {
+            let handful = (self.small.len() / HANDFUL_SHARE).clamp(1, HANDFUL_MAX);
+            return Some(Task::Small(self.small.drain(..handful).collect()));
         }
         while let Some(pieces) = self.open.front_mut() {
             let index = pieces.next;
@@ -180,7 +214,9 @@ mod tests {
 
     fn next(queue: &Queue) -> String {
         match queue.next().unwrap() {
-            Task::Small(job) => format!("small {}", job.disk()),
+            Task::Small(jobs) => {
+                format!("small {}", jobs.iter().map(Job::disk).collect::<Vec<_>>().join(" "))
+            }
             Task::Open(job) => format!("open {}", job.disk()),
             Task::Piece(_, index) => format!("piece {index}"),
         }
@@ -190,7 +226,7 @@ mod tests {
     fn small_files_come_first_and_large_ones_by_size() {
         let queue = Queue::default();
         for (path, size) in [("s/c", 9 << 20), ("s/b", 2 << 20), ("s/a", 1 << 20), ("s/e", 0)] {
-            assert!(queue.push(job(path, size)));
+            assert_eq!(queue.push(job(path, size)), Pushed::In);
         }
         assert_eq!([(); 4].map(|()| next(&queue)), ["small a", "small e", "open b", "open c"]);
     }
@@ -198,11 +234,17 @@ mod tests {
     #[test]
     fn a_path_is_there_once_until_it_is_done() {
         let queue = Queue::default();
-        assert!(queue.push(job("s/a", 1)) && queue.push(job("s/b", 1)));
-        assert!(!queue.push(job("s/a", 1)));
+        assert_eq!(
+            ["s/a", "s/b", "s/a"].map(|path| queue.push(job(path, 1))),
+            [Pushed::In, Pushed::In, Pushed::Already]
+        );
+        let other = Job { odd_name: Some("A".into()), ..job("s/a", 1) };
+        assert_eq!(queue.push(other), Pushed::SameName);
         assert_eq!(next(&queue), "small a");
         let [a, b] = ["s/a", "s/b"].map(|path| SharePath::parse(path).unwrap());
-        assert!(!queue.push(job("s/a", 1)) && !queue.done(&a) && queue.push(job("s/a", 1)));
+        assert_eq!(queue.push(job("s/a", 1)), Pushed::Already);
+        assert!(!queue.done(&a));
+        assert_eq!(queue.push(job("s/a", 1)), Pushed::In);
         assert!(!queue.done(&b) && queue.done(&a) && queue.is_idle());
     }
 
@@ -215,6 +257,6 @@ mod tests {
         });
         queue.close();
         assert!(waiter.join().unwrap());
-        assert!(!queue.push(job("s/a", 1)));
+        assert_eq!(queue.push(job("s/a", 1)), Pushed::Closed);
     }
 }
