@@ -74,7 +74,7 @@ pub(crate) enum Command {
     Share(ShareArgs),
     /// Find files by words in their names.
     #[command(after_help = "Examples:\n  peerage search blue note --type audio --min-size 10M\n  \
-        peerage search '\"annual report\" -draft' --json")]
+        peerage search --json '\"annual report\" -draft'")]
     Search(SearchArgs),
     /// List everything that is registered.
     #[command(after_help = "Example:\n  peerage list --peer studio --json | wc -l")]
@@ -145,7 +145,7 @@ pub(crate) struct PeerArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SearchArgs {
     /// Words that must all match, the last also as a beginning; "a phrase", -not, a OR b, *part*.
-    #[arg(required = true, value_name = "WORDS", allow_hyphen_values = true)]
+    #[arg(required = true, value_name = "WORDS")]
     pub(crate) words: Vec<String>,
     #[command(flatten)]
     pub(crate) index: IndexUrl,

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::{Net, Running, noise, wait_until};
+use support::{Net, Running, noise};
 
 /// Large enough that a transfer can be interrupted half way, in an unoptimised build as well.
 const LARGE_BYTES: usize = 192 << 20;
@@ -19,7 +19,7 @@ fn a_source_killed_half_way_is_replaced_by_the_others() {
     fs::write(dir.join("big.bin"), noise(4, LARGE_BYTES)).unwrap();
     let mut peers: Vec<Running> = ["one", "two", "three"].map(|name| net.share(name, &dir)).into();
     let mut get = Running::start(net.command(&["get", "big.bin", "-o", "out", "--json"]));
-    wait_until_half_way(&net.dir.path().join("out"));
+    wait_until_half_way(&net.dir.path().join("out"), &get);
     peers.remove(0).kill();
     assert_eq!(get.wait(), Some(0), "{}", get.everything_said());
     assert!(fs::read(net.dir.path().join("out/big.bin")).unwrap() == noise(4, LARGE_BYTES));
@@ -32,7 +32,7 @@ fn a_killed_download_goes_on_where_it_was() {
     fs::write(dir.join("big.bin"), noise(5, LARGE_BYTES)).unwrap();
     let _peer = net.share("one", &dir);
     let get = Running::start(net.command(&["get", "big.bin", "-o", "out"]));
-    wait_until_half_way(&net.dir.path().join("out"));
+    wait_until_half_way(&net.dir.path().join("out"), &get);
     get.kill();
     assert!(!net.dir.path().join("out/big.bin").exists(), "there is no file before it is whole");
     let before = allocated(&net.dir.path().join("out"));
@@ -58,8 +58,12 @@ fn allocated(folder: &Path) -> u64 {
         .sum()
 }
 
-fn wait_until_half_way(folder: &Path) {
-    wait_until("a good part is here", || allocated(folder) > LARGE_BYTES as u64 / 8);
+fn wait_until_half_way(folder: &Path, get: &Running) {
+    let started = Instant::now();
+    while allocated(folder) < LARGE_BYTES as u64 / 8 {
+        assert!(started.elapsed() < support::PATIENCE, "no good part comes:\n{}", get.everything_said());
+        std::thread::sleep(Duration::from_millis(5)); // a poll's step
+    }
     assert!(!folder.join("big.bin").exists(), "the transfer was over before it could be interrupted");
 }
 
@@ -73,12 +77,19 @@ fn corrupt(file: &Path, at: u64) {
     file.set_modified(modified).unwrap();
 }
 
+/// A file that was not touched for an hour: a peer looks twice at one that was written just before it was hashed.
+fn write_long_ago(path: &Path, content: &[u8]) {
+    fs::write(path, content).unwrap();
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+}
+
 #[test]
 fn a_source_with_one_wrong_byte_is_found_out() {
     let net = Net::start();
     let (bad_dir, good_dir) = (net.folder("bad"), net.folder("good"));
     let content = noise(6, 9_000_000);
-    fs::write(bad_dir.join("film.mkv"), &content).unwrap();
+    write_long_ago(&bad_dir.join("film.mkv"), &content);
     let bad = net.share("liar", &bad_dir);
     corrupt(&bad_dir.join("film.mkv"), 4_500_000);
 
@@ -97,7 +108,7 @@ fn a_source_with_one_wrong_byte_is_found_out() {
 fn a_small_wrong_file_is_found_out_too() {
     let net = Net::start();
     let dir = net.folder("bad");
-    fs::write(dir.join("small.txt"), "some words").unwrap();
+    write_long_ago(&dir.join("small.txt"), b"some words");
     let _liar = net.share("liar", &dir);
     corrupt(&dir.join("small.txt"), 3);
     net.fails(6, &["get", "small.txt", "-o", "out"]);

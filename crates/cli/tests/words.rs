@@ -90,7 +90,7 @@ fn bad_calls_are_told_with_code_2() {
     fs::write(&file, "").unwrap();
     let said = net.fails(2, &["share", file.to_str().unwrap()]);
     assert!(said.contains("hint:"), "{said}");
-    let said = net.fails(2, &["search", "\"", "-x"]);
+    let said = net.fails(2, &["search", "--", "-x"]);
     assert!(said.contains("hint:"), "{said}");
 }
 

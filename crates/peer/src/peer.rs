@@ -66,7 +66,9 @@ pub enum PeerError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// The port can't be opened.
-    #[error("can't serve on {address}: {source}\nhint: give another address or port with `--listen ADDR:PORT`")]
+    #[error(
+        "can't serve on {address}: {source}\nhint: give another address or port with `--listen ADDR:PORT`"
+    )]
     Listen {
         /// What was asked for.
         address: SocketAddr,
@@ -101,7 +103,8 @@ impl Peer {
         let lock = Arc::new(home.lock()?);
         let identity = Arc::new(Identity::load_or_create(home.path())?);
         let listener = listen(config.listen).await?;
-        let address = listener.local_addr().map_err(|source| PeerError::Listen { address: UNKNOWN, source })?;
+        let address =
+            listener.local_addr().map_err(|source| PeerError::Listen { address: UNKNOWN, source })?;
         let catalogue = Arc::new(Catalogue::new());
         let mut options = config.options;
         options.cache = Some(home.state_file(CACHE_FILE));
@@ -128,7 +131,8 @@ impl Peer {
         let mut phase = sharing.phase();
         let registrar = tokio::spawn(async move {
             // A share that is not walked in time is registered as it is found.
-            let _ = tokio::time::timeout(FIRST_SCAN_WAIT, phase.wait_for(|phase| *phase >= Phase::Hashing)).await;
+            let _ =
+                tokio::time::timeout(FIRST_SCAN_WAIT, phase.wait_for(|phase| *phase >= Phase::Hashing)).await;
             registrar.run(registrar_stopped).await;
         });
         let id = identity.peer_id();
@@ -175,6 +179,15 @@ impl Peer {
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.sharing.phase().borrow()
+    }
+
+    /// Whether the index has acknowledged everything there was when the folders were looked at first, and all since.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        let (files, _) = self.catalogue.counts();
+        let registration = self.registration.borrow();
+        let is_acknowledged = matches!(*registration, Registration::Registered { files: known, complete: true, .. } if known == files);
+        self.phase() == Phase::Done && self.catalogue.is_drained() && is_acknowledged
     }
 
     /// Shares one more folder.

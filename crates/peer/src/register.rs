@@ -101,6 +101,15 @@ struct Epoch {
     outbox: VecDeque<Vec<u8>>,
 }
 
+/// What may be said of the state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Complete {
+    /// A batch is on its way.
+    No,
+    /// Nothing is on its way, so it depends on what is left to take.
+    WhenDrained,
+}
+
 /// Why an epoch ended.
 enum End {
     /// Asked to stop.
@@ -180,7 +189,7 @@ impl Registrar {
             next_beat: Instant::now() + jittered(beat_every),
             outbox: VecDeque::new(),
         };
-        self.tell(&epoch);
+        self.tell(&epoch, Complete::WhenDrained);
         Ok(epoch)
     }
 
@@ -191,12 +200,14 @@ impl Registrar {
                 epoch.outbox = lines_of(&self.catalogue.take_changes(limits::BATCH_CHANGES_MAX));
             }
             let Some(lines) = epoch.outbox.pop_front() else { return Ok(()) };
+            self.tell(epoch, Complete::No);
             let order = BatchOrder { epoch: epoch.number, seq: epoch.next_seq };
             let (client, session) = (self.client.clone(), epoch.session.clone());
-            let applied = self.insist(&epoch.session, stop, || client.send_batch(&session, order, &lines)).await?;
+            let applied =
+                self.insist(&epoch.session, stop, || client.send_batch(&session, order, &lines)).await?;
             epoch.files = applied.files;
             epoch.next_seq += 1;
-            self.tell(epoch);
+            self.tell(epoch, Complete::WhenDrained);
             if Instant::now() >= epoch.next_beat {
                 self.beat(epoch, stop).await?;
             }
@@ -210,7 +221,7 @@ impl Registrar {
         let reply = self.insist(&epoch.session, stop, || client.heartbeat(&session, &beat)).await?;
         epoch.next_beat = Instant::now() + jittered(epoch.beat_every);
         self.backoff.reset();
-        self.tell(epoch);
+        self.tell(epoch, Complete::WhenDrained);
         if reply.resync { Err(End::Again) } else { Ok(()) }
     }
 
@@ -232,7 +243,12 @@ impl Registrar {
             };
             match outcome {
                 Ok(answer) => return Ok(answer),
-                Err(error) if matches!(error.code(), Some(codes::SESSION | codes::UNKNOWN_PEER | codes::OUT_OF_ORDER)) => {
+                Err(error)
+                    if matches!(
+                        error.code(),
+                        Some(codes::SESSION | codes::UNKNOWN_PEER | codes::OUT_OF_ORDER)
+                    ) =>
+                {
                     return Err(End::Again);
                 }
                 Err(error @ IndexError::Refused { .. }) => return Err(End::Failed(error)),
@@ -249,9 +265,14 @@ impl Registrar {
         self.state.send_replace(Registration::Offline { why: error.to_string(), hint: error.hint() });
     }
 
-    fn tell(&self, epoch: &Epoch) {
-        let complete = epoch.outbox.is_empty() && self.catalogue.is_drained();
-        self.state.send_replace(Registration::Registered { address: epoch.address, files: epoch.files, complete });
+    fn tell(&self, epoch: &Epoch, complete: Complete) {
+        let is_drained = epoch.outbox.is_empty() && self.catalogue.is_drained();
+        let complete = complete == Complete::WhenDrained && is_drained;
+        self.state.send_replace(Registration::Registered {
+            address: epoch.address,
+            files: epoch.files,
+            complete,
+        });
     }
 
     async fn quit(&self, session: Option<Session>) {

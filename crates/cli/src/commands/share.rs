@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use peerage_peer::peer::{Peer, PeerConfig, PeerError};
 use peerage_peer::register::Registration;
-use peerage_peer::share::{Phase, ShareArg, ShareOptions, ShareSpec, resolve_names};
+use peerage_peer::share::{ShareArg, ShareOptions, ShareSpec, resolve_names};
 use peerage_wire::{PeerName, format_bytes, limits, shown};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -178,13 +178,13 @@ impl LiveShare {
     fn tell(&mut self, registration: &Registration, look: &ShareLook) {
         match registration {
             Registration::Connecting => {}
-            Registration::Registered { address, complete, .. } => {
+            Registration::Registered { address, .. } => {
                 if !self.told.is_online {
                     self.line.say(&format!("announced: others reach this peer at {address}"));
                 }
                 self.told.is_online = true;
                 self.told.offline = None;
-                if *complete && self.peer.phase() == Phase::Done && !self.told.is_complete {
+                if self.peer.is_registered() && !self.told.is_complete {
                     self.told.is_complete = true;
                     self.line.clear();
                     say(self.summary(look));
