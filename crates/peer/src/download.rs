@@ -109,8 +109,8 @@ pub enum DownloadError {
     /// The name can't be stored on every system.
     #[error(transparent)]
     NotStorable(#[from] PathError),
-    /// A fault of our own, such as no certificate.
-    #[error("can't start the download: {0}")]
+    /// A fault of our own: a thread that ended early.
+    #[error("the download broke down: {0}")]
     Internal(String),
 }
 
@@ -240,11 +240,30 @@ async fn fetch(
     let mut swarm = Swarm::new((&want.hash, want.size), named, sources, Arc::clone(pool), progress);
     match fill(&mut swarm, want, part, progress).await {
         Ok(()) => Ok(swarm.sources_used()),
-        Err(end) => Err(error_of(end, want.hash, swarm.faults())),
+        Err(Stop::Swarm(end)) => Err(error_of(end, want.hash, swarm.faults())),
+        Err(Stop::Error(error)) => Err(error),
     }
 }
 
-async fn fill(swarm: &mut Swarm<'_>, want: &Want, part: &Arc<Part>, progress: &Progress) -> Result<(), End> {
+/// Why a part was not filled.
+enum Stop {
+    Swarm(End),
+    Error(DownloadError),
+}
+
+impl From<End> for Stop {
+    fn from(end: End) -> Self {
+        Self::Swarm(end)
+    }
+}
+
+impl From<DownloadError> for Stop {
+    fn from(error: DownloadError) -> Self {
+        Self::Error(error)
+    }
+}
+
+async fn fill(swarm: &mut Swarm<'_>, want: &Want, part: &Arc<Part>, progress: &Progress) -> Result<(), Stop> {
     let list = if piece_count(want.size) == 1 {
         Arc::new(PieceList::single(want.hash, want.size))
     } else {
@@ -265,7 +284,7 @@ async fn fill(swarm: &mut Swarm<'_>, want: &Want, part: &Arc<Part>, progress: &P
         progress.resumed(resumed_bytes);
     }
     progress.set_stage(Stage::Fetching);
-    swarm.fetch_pieces(list, Arc::clone(part), missing).await
+    Ok(swarm.fetch_pieces(list, Arc::clone(part), missing).await?)
 }
 
 fn error_of(end: End, hash: ContentHash, faults: Vec<SourceFault>) -> DownloadError {
@@ -282,10 +301,10 @@ fn error_of(end: End, hash: ContentHash, faults: Vec<SourceFault>) -> DownloadEr
 /// Does something slow with the disk away from the threads that serve connections.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DiskError> + Send + 'static,
-) -> Result<T, DiskError> {
-    let lost = |error: tokio::task::JoinError| DiskError::Io {
-        path: PathBuf::new(),
-        source: std::io::Error::other(error),
-    };
-    tokio::task::spawn_blocking(work).await.map_err(lost)?
+) -> Result<T, DownloadError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|error| DownloadError::Internal(error.to_string()))??)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,11 @@ const KEY_FILE_BYTES_MAX: u64 = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// Others may read the key.
-    #[error("`{}` can be read by others (mode {mode:03o})", path.display())]
+    #[error(
+        "`{}` can be read by others (mode {mode:03o})\nhint: run `chmod 600 {}`",
+        path.display(),
+        path.display()
+    )]
     Permissions {
         /// The key's file.
         path: PathBuf,
@@ -33,7 +37,11 @@ pub enum IdentityError {
         mode: u32,
     },
     /// The file holds something else than a key.
-    #[error("`{}` is damaged: it should be one line of 64 hex digits", path.display())]
+    #[error(
+        "`{}` is damaged: it should be one line of 64 hex digits\nhint: put a copy back, or move it away to \
+         become a new peer",
+        path.display()
+    )]
     Damaged {
         /// The key's file.
         path: PathBuf,
@@ -46,18 +54,6 @@ pub enum IdentityError {
         /// Why.
         source: io::Error,
     },
-}
-
-impl IdentityError {
-    /// What to do about it.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Permissions { path, .. } => format!("run `chmod 600 {}`", path.display()),
-            Self::Damaged { .. } => "put a copy back, or move it away to become a new peer".to_owned(),
-            Self::Io { .. } => "choose another folder with `--home`".to_owned(),
-        }
-    }
 }
 
 /// An Ed25519 key pair (RFC 8032): who this peer is.
@@ -210,7 +206,7 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let error = Identity::load_or_create(home.path()).unwrap_err();
         assert!(matches!(error, IdentityError::Permissions { mode: 0o640, .. }));
-        assert_eq!(error.hint(), format!("run `chmod 600 {}`", path.display()));
+        assert!(error.to_string().ends_with(&format!("hint: run `chmod 600 {}`", path.display())), "{error}");
     }
 
     #[test]

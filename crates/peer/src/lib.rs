@@ -21,3 +21,6 @@ pub mod download;
 pub mod part;
 pub mod progress;
 pub mod swarm;
+
+#[cfg(test)]
+mod testing;

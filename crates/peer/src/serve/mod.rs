@@ -184,3 +184,6 @@ async fn respond(
     let (head, _body) = request.into_parts();
     Ok(if is_ours { answer(&door, &caller, &head).await } else { misdirected() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,12 @@ impl Pool {
         }
     }
 
+    /// Connections that wait for the next request.
+    #[cfg(test)]
+    pub(crate) fn idle_connections(&self) -> usize {
+        self.lock().values().map(|kept| kept.idle.len()).sum()
+    }
+
     fn lease_of(
         self: &Arc<Self>,
         place: Place,

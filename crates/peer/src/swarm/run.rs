@@ -26,12 +26,6 @@ pub(crate) enum End {
     Disk(DiskError),
 }
 
-impl From<DiskError> for End {
-    fn from(error: DiskError) -> Self {
-        Self::Disk(error)
-    }
-}
-
 /// The sources of one content, and what is under way with them.
 pub(crate) struct Swarm<'a> {
     hash: &'a ContentHash,

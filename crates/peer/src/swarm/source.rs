@@ -129,7 +129,7 @@ impl Errand {
             match sent {
                 Ok(answer) => return Ok((lease, answer)),
                 Err(_) if lease.origin == Origin::Kept => {
-                    lease.renew().await.map_err(|error| unconnected(&error))?
+                    lease.renew().await.map_err(|error| unconnected(&error))?;
                 }
                 Err(error) if error.is_parse() => {
                     return Err(Broken::Failed(

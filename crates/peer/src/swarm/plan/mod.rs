@@ -212,6 +212,8 @@ impl Plan {
         self.free = pieces.clone();
         self.wanted = pieces;
         self.has_ended = false;
+        // A right list says little about who will send the pieces.
+        self.has_proven = false;
         self.proven_at = now;
         self.decide(now);
     }

@@ -1,0 +1,411 @@
+//! Downloads over real sockets, from honest sources and from every other kind.
+
+use super::*;
+use crate::identity::Identity;
+use crate::serve::UploadSlots;
+use crate::testing::{Honest, MIB, Trick, Trickster, content, hash, list_of, piece_of, source};
+use std::path::Path;
+
+struct Fixture {
+    temporary: tempfile::TempDir,
+    folder: OutFolder,
+    pool: Arc<Pool>,
+    progress: Progress,
+}
+
+fn fixture() -> Fixture {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = OutFolder::open(temporary.path()).unwrap();
+    let identity = Arc::new(Identity::generate().unwrap());
+    Fixture { temporary, folder, pool: Arc::new(Pool::new(identity)), progress: Progress::default() }
+}
+
+fn want(content: &[u8], path: &str) -> Want {
+    let path = SharePath::parse(path).unwrap();
+    Want { hash: hash(content), size: content.len() as u64, path, overwrite: false }
+}
+
+impl Fixture {
+    async fn get(&self, content: &[u8], sources: Vec<Source>) -> Result<Done, DownloadError> {
+        self.get_as(&want(content, "got/file.bin"), sources).await
+    }
+
+    async fn get_as(&self, want: &Want, sources: Vec<Source>) -> Result<Done, DownloadError> {
+        download(want, &sources, &self.pool, &self.folder, &self.progress).await
+    }
+
+    fn names(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.temporary.path().join("got")) else { return Vec::new() };
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn part(&self, content: &[u8]) -> PathBuf {
+        self.temporary.path().join(format!("got/file.bin.{}.part", hash(content).short()))
+    }
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+#[tokio::test]
+async fn contents_of_every_size_come_as_they_are() {
+    let contents: Vec<Vec<u8>> =
+        [0, 1, 10_000, 300_000, MIB - 1, MIB, MIB + 1, 5 * MIB + 77, 40 * MIB].map(content).into();
+    let names: Vec<String> = contents.iter().map(|content| content.len().to_string()).collect();
+    let files: Vec<(&str, &[u8])> =
+        names.iter().zip(&contents).map(|(name, content)| (name.as_str(), content.as_slice())).collect();
+    let honest = Honest::start(&files).await;
+    let fixture = fixture();
+    for content in &contents {
+        let path = format!("a/{}", content.len());
+        let done = fixture.get_as(&want(content, &path), vec![honest.source.clone()]).await.unwrap();
+        assert_eq!(done.path, fixture.temporary.path().join(path));
+        assert!(read(&done.path) == *content, "{} bytes", content.len());
+        assert_eq!((done.sources_used, done.already_there, done.resumed_bytes), (1, false, 0));
+    }
+    let snapshot = fixture.progress.snapshot();
+    assert_eq!((snapshot.total_bytes, snapshot.stage), (40 * MIB as u64, Stage::Done));
+}
+
+#[tokio::test]
+async fn several_sources_share_a_download_and_connections_are_kept() {
+    let content = content(30 * MIB);
+    let honest = [Honest::start(&[("a", &content)]).await, Honest::start(&[("b", &content)]).await];
+    let sources: Vec<Source> = honest.iter().map(|honest| honest.source.clone()).collect();
+    let fixture = fixture();
+    let done = fixture.get(&content, sources.clone()).await.unwrap();
+    assert!(read(&done.path) == content);
+    assert_eq!(done.sources_used, 2);
+    assert!(fixture.pool.idle_connections() > 0);
+}
+
+#[tokio::test]
+async fn many_small_files_use_few_connections() {
+    let contents: Vec<Vec<u8>> = (1..40).map(content).collect();
+    let names: Vec<String> = (1..40).map(|name| name.to_string()).collect();
+    let files: Vec<(&str, &[u8])> =
+        names.iter().zip(&contents).map(|(name, content)| (name.as_str(), content.as_slice())).collect();
+    let honest = Honest::start(&files).await;
+    let fixture = fixture();
+    let gets = contents.iter().map(|content| {
+        let (want, sources) = (want(content, &format!("s/{}", content.len())), vec![honest.source.clone()]);
+        let fixture = &fixture;
+        async move { download(&want, &sources, &fixture.pool, &fixture.folder, &Progress::default()).await }
+    });
+    for done in futures_util::future::join_all(gets).await {
+        assert_eq!(done.unwrap().sources_used, 1);
+    }
+    assert!((1..=4).contains(&fixture.pool.idle_connections()), "{}", fixture.pool.idle_connections());
+}
+
+#[tokio::test]
+async fn a_wrong_byte_is_never_accepted_and_another_source_mends_it() {
+    let content = content(6 * MIB + 9);
+    for at in [0, 3 * MIB + 5, content.len() - 1] {
+        let (liar, honest) =
+            (Trickster::start(&content, Trick::WrongByte(at)).await, Honest::start(&[("f", &content)]).await);
+        let both = fixture();
+        let done = both.get(&content, vec![liar.source.clone(), honest.source.clone()]).await.unwrap();
+        assert!(read(&done.path) == content);
+
+        let alone = fixture();
+        let error = alone.get(&content, vec![liar.source.clone()]).await.unwrap_err();
+        let DownloadError::Corrupt { faults, .. } = &error else { panic!("{error}") };
+        assert_eq!(faults[0].address, liar.source.address);
+        // What is left, if anything, is a part, and none of it is wrong.
+        assert!(alone.names().iter().all(|name| name.ends_with(".part")), "{:?}", alone.names());
+        let done = alone.get(&content, vec![honest.source.clone()]).await.unwrap();
+        assert!(read(&done.path) == content);
+    }
+}
+
+#[tokio::test]
+async fn a_lying_small_file_or_list_leaves_nothing_behind() {
+    let small = content(1_000);
+    let liar = Trickster::start(&small, Trick::WrongByte(500)).await;
+    let fixture = fixture();
+    let error = fixture.get(&small, vec![liar.source.clone()]).await.unwrap_err();
+    assert!(matches!(error, DownloadError::Corrupt { .. }), "{error}");
+    assert!(fixture.names().is_empty());
+
+    let large = content(3 * MIB);
+    let liar = Trickster::start(&large, Trick::WrongList).await;
+    let error = fixture.get(&large, vec![liar.source.clone()]).await.unwrap_err();
+    assert!(matches!(error, DownloadError::Corrupt { .. }), "{error}");
+    assert!(fixture.names().is_empty());
+    let honest = Honest::start(&[("f", &large)]).await;
+    let done = fixture.get(&large, vec![liar.source.clone(), honest.source.clone()]).await.unwrap();
+    assert!(read(&done.path) == large);
+}
+
+#[tokio::test]
+async fn broken_sources_do_not_keep_a_good_one_from_finishing() {
+    let content = content(9 * MIB);
+    let tricks = [
+        Trick::CutAfter(0),
+        Trick::CutAfter(MIB / 2),
+        Trick::Short,
+        Trick::Long,
+        Trick::StallAfter(0),
+        Trick::StallAfter(MIB + MIB / 2),
+        Trick::Dribble,
+        Trick::Silent,
+        Trick::VanishAfter(2 * MIB),
+        Trick::Empty,
+        Trick::Garbage,
+    ];
+    let honest = Honest::start(&[("f", &content)]).await;
+    let gets = tricks.map(|trick| {
+        let (content, honest) = (&content, honest.source.clone());
+        async move {
+            let (fixture, broken) = (fixture(), Trickster::start(content, trick).await);
+            let done = fixture.get(content, vec![broken.source.clone(), honest]).await;
+            let done = done.unwrap_or_else(|error| panic!("{trick:?}: {error}"));
+            assert!(read(&done.path) == *content, "{trick:?}");
+        }
+    });
+    futures_util::future::join_all(gets).await;
+}
+
+#[tokio::test]
+async fn a_lone_broken_source_gives_an_error_and_no_file() {
+    let content = content(2 * MIB);
+    let tricks = [Trick::CutAfter(0), Trick::Short, Trick::Long, Trick::Empty, Trick::Garbage];
+    let gets = tricks.map(|trick| {
+        let content = &content;
+        async move {
+            let (fixture, broken) = (fixture(), Trickster::start(content, trick).await);
+            let error = fixture.get(content, vec![broken.source.clone()]).await.unwrap_err();
+            let DownloadError::Unreachable { faults, .. } = &error else { panic!("{trick:?}: {error}") };
+            assert_eq!(faults.len(), 1, "{trick:?}");
+            assert!(fixture.names().is_empty(), "{trick:?}: {:?}", fixture.names());
+        }
+    });
+    futures_util::future::join_all(gets).await;
+}
+
+#[tokio::test]
+async fn a_connection_cut_after_every_piece_still_brings_the_file() {
+    let content = content(6 * MIB);
+    let broken = Trickster::start(&content, Trick::CutAfter(MIB + 1)).await;
+    let fixture = fixture();
+    let done = fixture.get(&content, vec![broken.source.clone()]).await.unwrap();
+    assert!(read(&done.path) == content);
+}
+
+#[tokio::test]
+async fn a_busy_source_is_asked_again_when_it_says() {
+    let content = content(1_000);
+    let busy = Trickster::start(&content, Trick::BusyFor(2)).await;
+    let fixture = fixture();
+    let started = Instant::now();
+    let done = fixture.get(&content, vec![busy.source.clone()]).await.unwrap();
+    assert!(read(&done.path) == content);
+    assert!(started.elapsed() >= Duration::from_secs(2), "twice it said: in a second");
+    assert_eq!(busy.requests(), 3);
+}
+
+#[tokio::test]
+async fn another_key_at_the_address_is_refused_before_anything_is_asked() {
+    let content = content(1_000);
+    let other = Trickster::start(&content, Trick::Honest).await;
+    let expected = source(&Identity::generate().unwrap(), other.source.address);
+    let fixture = fixture();
+    let error = fixture.get(&content, vec![expected]).await.unwrap_err();
+    let DownloadError::Unreachable { faults, .. } = &error else { panic!("{error}") };
+    assert!(faults[0].fault.contains("another peer"), "{error}");
+    assert_eq!(other.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_port_that_speaks_no_tls_or_nothing_at_all_is_unreachable() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let garbage = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 garbage \xff\xfe\r\n").await;
+        }
+    });
+    let fixture = fixture();
+    let content = content(10);
+    let at = |address| vec![source(&Identity::generate().unwrap(), address)];
+    let error = fixture.get(&content, at(address)).await.unwrap_err();
+    assert!(matches!(error, DownloadError::Unreachable { .. }), "{error}");
+    garbage.abort();
+    let _ = garbage.await;
+    let error = fixture.get(&content, at(address)).await.unwrap_err();
+    assert!(matches!(error, DownloadError::Unreachable { .. }), "{error}");
+    let error = fixture.get(&content, Vec::new()).await.unwrap_err();
+    assert!(matches!(error, DownloadError::NoSource { .. }), "{error}");
+    assert!(fixture.names().is_empty());
+}
+
+#[tokio::test]
+async fn a_dropped_download_is_resumed() {
+    let content = content(64 * MIB);
+    let first = Trickster::start(&content, Trick::Honest).await;
+    let fixture = fixture();
+    let half = content.len() as u64 / 2;
+    {
+        let wanted = want(&content, "got/file.bin");
+        let sources = vec![first.source.clone()];
+        let getting = download(&wanted, &sources, &fixture.pool, &fixture.folder, &fixture.progress);
+        let watching = async {
+            while first.sent_bytes() < half {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            done = getting => panic!("it was to be dropped half way: {done:?}"),
+            () = watching => {}
+        }
+    }
+    let fetched_before = first.sent_bytes();
+    assert!(fixture.part(&content).exists());
+    let second = Trickster::start(&content, Trick::Honest).await;
+    let done = fixture.get(&content, vec![second.source.clone()]).await.unwrap();
+    assert!(read(&done.path) == content);
+    assert!(done.resumed_bytes > 0);
+    assert_eq!(done.resumed_bytes + second.sent_bytes(), content.len() as u64, "nothing was fetched twice");
+    // What was sent and not kept was in the pieces under way, or in the sockets' buffers of eight connections.
+    assert!(done.resumed_bytes + 16 * MIB as u64 + 8 * 6 * MIB as u64 >= fetched_before);
+}
+
+#[tokio::test]
+async fn a_source_that_is_killed_half_way_leaves_the_rest_to_another() {
+    let content = content(64 * MIB);
+    let (dying, other) = (Honest::start(&[("a", &content)]).await, Honest::start(&[("b", &content)]).await);
+    let fixture = fixture();
+    let getting = fixture.get(&content, vec![dying.source.clone(), other.source.clone()]);
+    let killing = async {
+        while fixture.progress.snapshot().done_bytes < content.len() as u64 / 3 {
+            tokio::task::yield_now().await;
+        }
+        dying.kill();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        done = getting => assert!(read(&done.unwrap().path) == content),
+        () = killing => {}
+    }
+}
+
+#[tokio::test]
+async fn a_part_full_of_wrong_bytes_is_no_help_and_no_harm() {
+    let content = content(4 * MIB);
+    let honest = Honest::start(&[("f", &content)]).await;
+    let fixture = fixture();
+    std::fs::create_dir(fixture.temporary.path().join("got")).unwrap();
+    let mut left = vec![1; content.len() + 5];
+    left[2 * MIB..3 * MIB].copy_from_slice(piece_of(&content, 2));
+    std::fs::write(fixture.part(&content), left).unwrap();
+    let done = fixture.get(&content, vec![honest.source.clone()]).await.unwrap();
+    assert!(read(&done.path) == content);
+    assert_eq!(done.resumed_bytes, MIB as u64);
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_not_fetched_and_what_differs_is_not_replaced() {
+    let (old, new) = (content(100), content(2 * MIB));
+    let honest = Trickster::start(&new, Trick::Honest).await;
+    let fixture = fixture();
+    let file = fixture.temporary.path().join("got/file.bin");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, &old).unwrap();
+
+    let done = fixture.get(&new, vec![honest.source.clone()]).await.unwrap();
+    assert_eq!(done.path, file.with_file_name("file (2).bin"));
+    assert!(read(&file) == old && read(&done.path) == new);
+
+    let requests = honest.requests();
+    let again = fixture.get(&new, vec![honest.source.clone()]).await.unwrap();
+    assert!(again.already_there && again.path == done.path);
+    assert_eq!(honest.requests(), requests);
+
+    let over = Want { overwrite: true, ..want(&new, "got/file.bin") };
+    let done = fixture.get_as(&over, vec![honest.source.clone()]).await.unwrap();
+    assert!(done.path == file && read(&file) == new);
+    assert_eq!(fixture.names(), ["file (2).bin", "file.bin"]);
+}
+
+#[tokio::test]
+async fn of_two_downloads_of_one_want_one_is_told_of_the_other() {
+    let content = content(3 * MIB);
+    let stalled = Trickster::start(&content, Trick::StallAfter(0)).await;
+    let honest = Honest::start(&[("f", &content)]).await;
+    let fixture = fixture();
+    let first = fixture.get(&content, vec![stalled.source.clone()]);
+    let second = async {
+        while !fixture.part(&content).exists() {
+            tokio::task::yield_now().await;
+        }
+        let wanted = want(&content, "got/file.bin");
+        let sources = vec![honest.source.clone()];
+        download(&wanted, &sources, &fixture.pool, &fixture.folder, &Progress::default()).await
+    };
+    let error = tokio::select! {
+        done = first => panic!("its source stalls: {done:?}"),
+        done = second => done.unwrap_err(),
+    };
+    let DownloadError::Disk(DiskError::Locked { path }) = &error else { panic!("{error}") };
+    assert_eq!(*path, fixture.part(&content));
+}
+
+#[tokio::test]
+async fn a_name_that_not_every_system_can_store_is_refused() {
+    let fixture = fixture();
+    for path in ["share/CON", "share/a:b", "share/dot."] {
+        let error = fixture.get_as(&want(b"x", path), Vec::new()).await.unwrap_err();
+        assert!(matches!(error, DownloadError::NotStorable(_)), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(fixture.temporary.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn one_slot_is_enough_for_a_whole_download() {
+    let content = content(10 * MIB);
+    let honest = Honest::start_with(&[("f", &content)], |door| door.with_slots(UploadSlots::new(1, 1))).await;
+    let fixture = fixture();
+    let done = fixture.get(&content, vec![honest.source.clone()]).await.unwrap();
+    assert!(read(&done.path) == content);
+}
+
+#[tokio::test]
+async fn a_file_that_shrinks_while_it_is_served_is_never_padded() {
+    let content = content(32 * MIB);
+    let honest = Honest::start(&[("f", &content)]).await;
+    let fixture = fixture();
+    let getting = fixture.get(&content, vec![honest.source.clone()]);
+    let shrinking = async {
+        while fixture.progress.snapshot().done_bytes == 0 {
+            tokio::task::yield_now().await;
+        }
+        let file = std::fs::OpenOptions::new().write(true).open(honest.path("f")).unwrap();
+        file.set_len(MIB as u64).unwrap();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        // Fast enough, it may have had everything by then.
+        done = getting => match done {
+            Ok(done) => assert!(read(&done.path) == content),
+            Err(error) => {
+                assert!(matches!(error, DownloadError::Unreachable { .. }), "{error}");
+                let proven = list_of(&content);
+                let part = read(&fixture.part(&content));
+                let is_kept = |index| list_of_piece(&part, &proven, index);
+                assert!((0..proven.count()).any(is_kept), "what came before is kept");
+            }
+        },
+        () = shrinking => {}
+    }
+}
+
+fn list_of_piece(part: &[u8], list: &PieceList, index: u64) -> bool {
+    let mut hasher = peerage_wire::PieceHasher::new(list.size(), index);
+    hasher.update(piece_of(part, index));
+    list.is_proven(index, &hasher.finish())
+}

@@ -1,0 +1,300 @@
+//! Sources for tests, over real sockets: an honest one that shares a real folder, and one that plays a trick.
+//!
+//! Invariant: everything ends and is removed when its handle is dropped.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use peerage_wire::api::{Doors, Source};
+use peerage_wire::{ContentHash, PIECE_BYTES, PieceHasher, PieceList, piece_count, piece_len};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::catalogue::Catalogue;
+use crate::identity::Identity;
+use crate::serve::{self, Door};
+use crate::share::{ShareOptions, ShareSpec, Sharing, Watching};
+use crate::tls;
+
+pub(crate) const MIB: usize = 1 << 20;
+
+/// Bytes that look random and are the same each time.
+pub(crate) fn content(bytes: usize) -> Vec<u8> {
+    let mut content = vec![0; bytes];
+    blake3::Hasher::new().update(&bytes.to_le_bytes()).finalize_xof().fill(&mut content);
+    content
+}
+
+/// A piece of a content, by its number.
+pub(crate) fn piece_of(content: &[u8], index: u64) -> &[u8] {
+    let start = usize::try_from(index * PIECE_BYTES).unwrap();
+    let len = usize::try_from(piece_len(content.len() as u64, index)).unwrap();
+    &content[start..start + len]
+}
+
+/// A content's piece list, computed.
+pub(crate) fn list_of(content: &[u8]) -> PieceList {
+    let size = content.len() as u64;
+    let value = |index| {
+        let mut hasher = PieceHasher::new(size, index);
+        hasher.update(piece_of(content, index));
+        hasher.finish()
+    };
+    PieceList::from_values(size, (0..piece_count(size)).map(value).collect()).unwrap()
+}
+
+/// How the index would name a peer at `address`.
+pub(crate) fn source(identity: &Identity, address: SocketAddr) -> Source {
+    let name = format!("peer {}", identity.peer_id().short()).parse().unwrap();
+    Source { peer: identity.peer_id(), name, address, doors: Doors { native: address.port() } }
+}
+
+/// An honest source: the real door over a real share.
+pub(crate) struct Honest {
+    pub(crate) source: Source,
+    pub(crate) folder: PathBuf,
+    door: AbortHandle,
+    catalogue: Arc<Catalogue>,
+    identity: Arc<Identity>,
+    _sharing: Sharing,
+    _temporary: tempfile::TempDir,
+}
+
+impl Honest {
+    /// Shares the given files, and returns once they can be fetched.
+    pub(crate) async fn start(files: &[(&str, &[u8])]) -> Self {
+        Self::start_with(files, |door| door).await
+    }
+
+    /// The same with a door of one's own making.
+    pub(crate) async fn start_with(files: &[(&str, &[u8])], make: impl FnOnce(Door) -> Door) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().canonicalize().unwrap();
+        for (name, bytes) in files {
+            std::fs::write(folder.join(name), bytes).unwrap();
+        }
+        let catalogue = Arc::new(Catalogue::new());
+        let spec = ShareSpec { name: "share".to_owned(), dir: folder.clone() };
+        let options = ShareOptions { watching: Watching::Poll, hashers: Some(1), ..ShareOptions::default() };
+        let sharing = Sharing::start(vec![spec], &options, Arc::clone(&catalogue)).unwrap();
+        sharing.first_scan_done().await;
+        let identity = Arc::new(Identity::generate().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let source = source(&identity, listener.local_addr().unwrap());
+        let door = make(Door::new(Arc::clone(&catalogue), Arc::clone(&identity)));
+        let door = tokio::spawn(serve::run(listener, door, std::future::pending())).abort_handle();
+        Self { source, folder, door, catalogue, identity, _sharing: sharing, _temporary: temporary }
+    }
+
+    /// A second door of the same peer, not running yet.
+    pub(crate) fn another_door(&self) -> Door {
+        Door::new(Arc::clone(&self.catalogue), Arc::clone(&self.identity))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        Path::new(&self.folder).join(name)
+    }
+
+    /// Cuts every connection and closes the port.
+    pub(crate) fn kill(&self) {
+        self.door.abort();
+    }
+}
+
+impl Drop for Honest {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a dishonest or broken source does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trick {
+    /// None: what it has is the content, in full.
+    Honest,
+    /// One bit of this byte is flipped.
+    WrongByte(usize),
+    /// The list is another content's.
+    WrongList,
+    /// Promises everything and closes after this many bytes of each answer.
+    CutAfter(usize),
+    /// Answers fewer bytes than were asked for, and says so.
+    Short,
+    /// Answers more bytes than were asked for, and says so.
+    Long,
+    /// Sends this many bytes of each answer and then waits for ever.
+    StallAfter(usize),
+    /// One byte now and then.
+    Dribble,
+    /// Takes the request and never answers.
+    Silent,
+    /// Is gone for good once it has sent this many bytes in all.
+    VanishAfter(usize),
+    /// Turns the first so many requests away.
+    BusyFor(usize),
+    /// Has never heard of it.
+    Empty,
+    /// Speaks something else.
+    Garbage,
+}
+
+/// A source that plays a trick.
+pub(crate) struct Trickster {
+    pub(crate) source: Source,
+    served: Arc<Served>,
+    task: AbortHandle,
+}
+
+struct Served {
+    content: Vec<u8>,
+    trick: Trick,
+    sent_bytes: AtomicU64,
+    requests: AtomicUsize,
+}
+
+impl Trickster {
+    pub(crate) async fn start(content: &[u8], trick: Trick) -> Self {
+        let identity = Identity::generate().unwrap();
+        let config = tls::server_config(&identity).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let source = source(&identity, listener.local_addr().unwrap());
+        let served = Arc::new(Served {
+            content: content.to_vec(),
+            trick,
+            sent_bytes: AtomicU64::new(0),
+            requests: AtomicUsize::new(0),
+        });
+        let task = tokio::spawn(accept(listener, TlsAcceptor::from(config), Arc::clone(&served)));
+        Self { source, served, task: task.abort_handle() }
+    }
+
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.served.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.served.requests.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Trickster {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, served: Arc<Served>) {
+    let mut connections = JoinSet::new();
+    while !served.has_vanished() {
+        tokio::select! {
+            Ok((stream, _)) = listener.accept() => {
+                let (acceptor, served) = (acceptor.clone(), Arc::clone(&served));
+                connections.spawn(async move {
+                    if let Ok(mut stream) = acceptor.accept(stream).await {
+                        while served.answer(&mut stream).await.is_some() {}
+                    }
+                });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+impl Served {
+    fn has_vanished(&self) -> bool {
+        let sent = self.sent_bytes.load(Ordering::Relaxed);
+        matches!(self.trick, Trick::VanishAfter(bytes) if sent >= bytes as u64)
+    }
+
+    /// Answers one request; `None` ends the connection.
+    async fn answer(&self, stream: &mut TlsStream<TcpStream>) -> Option<()> {
+        let request = read_request(stream).await?;
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let size = self.content.len();
+        let head = match self.trick {
+            Trick::Silent => std::future::pending().await,
+            Trick::Garbage => "220 Welcome to the file transfer service\r\n".to_owned(),
+            Trick::Empty => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            Trick::BusyFor(requests) if number < requests => {
+                "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_owned()
+            }
+            _ if request.contains("/pieces ") => {
+                let mut list = list_of(&self.content).to_bytes();
+                if self.trick == Trick::WrongList {
+                    list[0] ^= 1;
+                }
+                stream.write_all(head("200 OK", list.len(), None).as_bytes()).await.ok()?;
+                return stream.write_all(&list).await.ok();
+            }
+            _ => return self.send(stream, range_of(&request, size)).await,
+        };
+        stream.write_all(head.as_bytes()).await.ok()?;
+        stream.flush().await.ok()
+    }
+
+    async fn send(&self, stream: &mut TlsStream<TcpStream>, asked: Range<usize>) -> Option<()> {
+        let mut bytes = self.content[asked.clone()].to_vec();
+        match self.trick {
+            Trick::WrongByte(at) if asked.contains(&at) => bytes[at - asked.start] ^= 0x10,
+            Trick::Short => bytes.truncate(bytes.len() / 2),
+            Trick::Long => bytes.extend_from_slice(&[0; 100]),
+            _ => {}
+        }
+        let is_part = asked != (0..self.content.len());
+        let range =
+            is_part.then(|| format!("bytes {}-{}/{}", asked.start, asked.end - 1, self.content.len()));
+        let status = if is_part { "206 Partial Content" } else { "200 OK" };
+        stream.write_all(head(status, bytes.len(), range).as_bytes()).await.ok()?;
+        for (at, chunk) in bytes.chunks(16 << 10).enumerate() {
+            let sent = at * (16 << 10);
+            match self.trick {
+                Trick::CutAfter(bytes) if sent >= bytes => return None,
+                Trick::StallAfter(bytes) if sent >= bytes => std::future::pending().await,
+                Trick::Dribble => self.dribble(stream, chunk).await?,
+                _ if self.has_vanished() => return None,
+                _ => stream.write_all(chunk).await.ok()?,
+            }
+            self.sent_bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        }
+        stream.flush().await.ok()
+    }
+
+    async fn dribble(&self, stream: &mut TlsStream<TcpStream>, chunk: &[u8]) -> Option<()> {
+        for byte in chunk {
+            stream.write_all(&[*byte]).await.ok()?;
+            stream.flush().await.ok()?;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        Some(())
+    }
+}
+
+async fn read_request(stream: &mut TlsStream<TcpStream>) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    String::from_utf8(head).ok()
+}
+
+fn range_of(request: &str, size: usize) -> Range<usize> {
+    let range = request.lines().find_map(|line| line.strip_prefix("range: bytes="));
+    let Some((first, last)) = range.and_then(|range| range.split_once('-')) else { return 0..size };
+    first.parse().unwrap()..last.parse::<usize>().unwrap() + 1
+}
+
+fn head(status: &str, len: usize, range: Option<String>) -> String {
+    let range = range.map(|range| format!("Content-Range: {range}\r\n")).unwrap_or_default();
+    format!("HTTP/1.1 {status}\r\nContent-Length: {len}\r\n{range}\r\n")
+}
+
+/// The hash of a content.
+pub(crate) fn hash(content: &[u8]) -> ContentHash {
+    ContentHash::of(content)
+}
