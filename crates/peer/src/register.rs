@@ -331,7 +331,7 @@ mod tests {
         let batches = lines_of(&changes);
         assert!(batches.len() > 1);
         assert!(batches.iter().all(|lines| lines.len() < limits::BATCH_BYTES_MAX));
-        let lines = batches.concat();
+        let lines = Vec::from(batches).concat();
         assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), changes.len());
         assert!(lines_of(&[]).is_empty());
     }

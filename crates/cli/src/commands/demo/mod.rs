@@ -20,8 +20,7 @@ use peerage_index::Index;
 use peerage_peer::identity::Identity;
 use peerage_peer::index_client::IndexClient;
 use peerage_peer::peer::{Peer, PeerConfig};
-use peerage_peer::register::Registration;
-use peerage_peer::share::{Phase, ShareArg, ShareOptions, resolve_names};
+use peerage_peer::share::{ShareArg, ShareOptions, resolve_names};
 use peerage_wire::api::{ListParams, SearchParams};
 use peerage_wire::{FileEntry, format_bytes, limits, shown};
 
@@ -160,12 +159,8 @@ async fn start_peer(
 async fn registered(client: &IndexClient, peer: &Peer, dir: &Path) -> Outcome<Vec<FileEntry>> {
     let mut registration = peer.registration();
     let complete = async {
-        loop {
-            let is_complete =
-                matches!(*registration.borrow(), Registration::Registered { complete: true, .. });
-            if is_complete && peer.phase() == Phase::Done && peer.catalogue().is_drained() {
-                return;
-            }
+        while !peer.is_registered() {
+            // Woken by the registration, and looked at again in case something else was the last to come.
             let _ = tokio::time::timeout(Duration::from_millis(50), registration.changed()).await;
         }
     };
