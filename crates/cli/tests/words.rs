@@ -1,4 +1,5 @@
 //! What a person reads: help with examples, errors with a cause, a hint and the right exit code.
+#![allow(clippy::unwrap_used, reason = "what can't be had fails the test")]
 
 mod support;
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants: whatever was started is killed when its handle goes; readiness is read from what a process prints or
 //! asked of it, never slept for; a wait that never ends fails with what the process said.
-#![allow(clippy::unwrap_used, reason = "a fixture that can't start fails its test")]
+
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the fixture")]
 
 use std::io::{BufRead, BufReader, Read};
