@@ -103,7 +103,7 @@ fn with_settings(mut command: Command, file: &Path, settings: &Table) -> Outcome
     }
     match settings
         .iter()
-        .find(|(key, value)| !known.contains(*key) && !(names.contains(key) && value.is_table()))
+        .find(|(key, value)| !(known.contains(*key) || names.contains(key) && value.is_table()))
     {
         Some((key, _)) => Err(bad_key(file, key, "is not a setting")),
         None => Ok(command),

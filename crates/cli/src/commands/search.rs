@@ -85,7 +85,7 @@ fn remarks(page: &Page<Hit>) -> Vec<String> {
     let mut remarks = Vec::new();
     match page.matched {
         Some(Matched::Substring) => {
-            remarks.push("nothing matches as written: these have the words inside others".into())
+            remarks.push("nothing matches as written: these have the words inside others".into());
         }
         Some(Matched::Typo) => remarks.push("nothing matches as written: these are one typo away".into()),
         Some(Matched::Exact) | None => {}

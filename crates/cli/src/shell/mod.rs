@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use peerage_peer::index_client::IndexClient;
 use peerage_peer::share::ShareOptions;
 use peerage_wire::api::{Hit, ListParams, Matched, SearchParams};
-use peerage_wire::{limits, shown};
+use peerage_wire::limits;
 
 use crate::args::{Arguments, Command, PeerArgs, ShellArgs};
 use crate::commands::{self, Fetch, LiveShare};
