@@ -10,7 +10,8 @@
 //! batch, each again until it is acknowledged. Once every batch is acknowledged,
 //! [`Catalogue::drained_digest`] is what the index must hold; while that is `None` more is to be taken.
 //!
-//! **Memory.** About 200 bytes a file beside its name; see `state.rs`.
+//! **Memory.** A file costs some 300 bytes with a name of 30, and 100 more until the registrar has taken it
+//! (measured: 405 bytes with both, over 100,000 files).
 
 mod log;
 mod open;

@@ -27,6 +27,8 @@ use super::settle::Outcome;
 
 /// Bytes read at a time: stays in a core's own cache until it is hashed.
 const READ_BYTES: usize = 256 << 10;
+/// A buffer that begins a page: the kernel copies into it five times as fast as beside one on some processors.
+const PAGE_BYTES: usize = 4_096;
 
 /// The step of the clock that stamps files: a kernel tick is at most 10 ms.
 pub(crate) const STEP: Duration = Duration::from_millis(50);
@@ -60,12 +62,14 @@ pub(crate) struct Start {
 
 /// One hashing thread, until the queue is closed.
 pub(crate) fn run(engine: &Engine) {
-    let mut buffer = vec![0; READ_BYTES];
+    let mut room = vec![0; READ_BYTES + PAGE_BYTES];
+    let start = room.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
+    let buffer = &mut room[start..start + READ_BYTES];
     while let Some(task) = engine.queue.next() {
         match task {
-            Task::Small(jobs) => jobs.iter().for_each(|job| hash_small(engine, job, &mut buffer)),
+            Task::Small(jobs) => jobs.iter().for_each(|job| hash_small(engine, job, buffer)),
             Task::Open(job) => open_large(engine, job),
-            Task::Piece(large, index) => hash_piece(engine, &large, index, &mut buffer),
+            Task::Piece(large, index) => hash_piece(engine, &large, index, buffer),
         }
     }
 }
