@@ -49,6 +49,8 @@ pub(crate) struct HashCache {
     writing: Mutex<()>,
     /// Whether something is written but not durable.
     is_dirty: AtomicBool,
+    /// Whether the last write failed, which is told once and not each time.
+    has_failed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -76,8 +78,8 @@ impl HashCache {
             Some(Ok((store, note))) => (Some(store), note),
             Some(Err(note)) => (None, Some(note)),
         };
-        let (gathered, writing, is_dirty) = Default::default();
-        (Self { store, today, gathered, writing, is_dirty }, note)
+        let (gathered, writing, is_dirty, has_failed) = Default::default();
+        (Self { store, today, gathered, writing, is_dirty, has_failed }, note)
     }
 
     /// A view for many look-ups.
@@ -128,11 +130,15 @@ impl HashCache {
         match store.write(&entries, &lists, durable) {
             Ok(()) => {
                 self.is_dirty.store(durable == Durable::Later, Ordering::Relaxed);
+                self.has_failed.store(false, Ordering::Relaxed);
                 let mut gathered = self.lock();
                 lists.iter().for_each(|list| _ = gathered.lists.remove(&list.hash()));
             }
             // The lists are still gathered; the entries only save time.
-            Err(error) => tracing::warn!(%error, "hashes can't be remembered"),
+            Err(error) if !self.has_failed.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(%error, "hashes can't be remembered");
+            }
+            Err(_) => {}
         }
     }
 

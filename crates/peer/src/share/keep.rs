@@ -10,6 +10,7 @@
 //! when the same folder is back, or another that is not empty: an empty mount point is not the share. The
 //! remembered hashes stay, so a disk that comes back need not be hashed again.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +33,9 @@ use crate::catalogue::ShareId;
 
 /// How often the keeper looks whether the folders are still there, and writes down what was hashed.
 const TICK: Duration = Duration::from_secs(1);
+/// How often at most what was hashed is made durable: a disk has better to do than that, and losing it costs
+/// only time.
+const DURABLE_EVERY: Duration = Duration::from_secs(5);
 /// A walk may take one part in so many of all time where folders can't be watched.
 const POLL_REST_FACTOR: u32 = 20;
 /// A file written so recently is still being written: it is waited for and not read.
@@ -52,6 +56,7 @@ pub(super) struct Keeper {
     phase: watch::Sender<Phase>,
     kept: Vec<Kept>,
     is_pruned: bool,
+    next_durable: Instant,
 }
 
 struct Kept {
@@ -67,7 +72,7 @@ struct Kept {
 
 impl Keeper {
     pub(super) fn new(engine: Arc<Engine>, pace: Pace, phase: watch::Sender<Phase>) -> Self {
-        Self { engine, pace, phase, kept: Vec::new(), is_pruned: false }
+        Self { engine, pace, phase, kept: Vec::new(), is_pruned: false, next_durable: Instant::now() }
     }
 
     /// Until the inbox is told to stop.
@@ -102,7 +107,16 @@ impl Keeper {
             .into_iter()
             .filter_map(|(place, look)| self.stat(place, look))
             .partition(Seen::is_gone);
-        gone.into_iter().chain(here).for_each(|seen| self.look(seen));
+        gone.into_iter().for_each(|seen| self.look(seen));
+        let mut walked = HashSet::new();
+        for seen in here {
+            // A new tree tells of each of its folders, and walking the topmost has shown them all.
+            let is_walked = seen.kind == Kind::Folder && seen.above().any(|folder| walked.contains(&folder));
+            if !is_walked {
+                walked.extend((seen.kind == Kind::Folder).then(|| seen.place.clone()));
+                self.look(seen);
+            }
+        }
     }
 
     fn join(&mut self, share: ShareId, spec: ShareSpec, root: Arc<Root>) {
@@ -175,10 +189,7 @@ impl Keeper {
         let (kind, sort) = match std::fs::symlink_metadata(kept.root.path().join(relative)) {
             Ok(metadata) if metadata.is_dir() => (Kind::Folder, Sort::Folder),
             Ok(metadata) if metadata.is_file() => (Kind::File(Stamp::of(&metadata)), Sort::File),
-            Ok(_) => (Kind::Gone, Sort::File),
-            // What can't be looked at now was there and may be there: the next walk will tell.
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => (Kind::Gone, Sort::File),
-            Err(_) => (Kind::Gone, Sort::File),
+            Ok(_) | Err(_) => (Kind::Gone, Sort::File),
         };
         let is_ours = kind == Kind::Gone || self.engine.filter.admits_all(kept.root.path(), relative, sort);
         is_ours.then_some(Seen { folder: kept.folder(), place, look, kind })
@@ -293,7 +304,10 @@ impl Keeper {
                 engine.cache.prune(|hash| engine.catalogue.has(hash));
                 self.is_pruned = true;
             }
-            engine.cache.write(Durable::Now);
+            if self.next_durable <= Instant::now() {
+                engine.cache.write(Durable::Now);
+                self.next_durable = Instant::now() + DURABLE_EVERY;
+            }
             engine.progress.idle.store(engine.inbox.is_empty() && engine.queue.is_idle(), Ordering::Relaxed);
         }
     }
@@ -321,6 +335,13 @@ enum Kind {
 }
 
 impl Seen {
+    /// The folders that it lies in, below the share's own.
+    fn above(&self) -> impl Iterator<Item = Place> {
+        let share = self.place.share;
+        let cuts = self.place.relative.match_indices('/');
+        cuts.map(move |(end, _)| Place { share, relative: self.place.relative[..end].into() })
+    }
+
     fn is_gone(&self) -> bool {
         self.kind == Kind::Gone
     }
