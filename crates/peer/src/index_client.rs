@@ -17,8 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use peerage_wire::api::{
-    Announced, Announcement, Applied, BatchOrder, ErrorBody, ErrorDetail, FileRow, Heartbeat, HeartbeatReply, Hit,
-    ListParams, Page, PeerRow, SearchParams, SessionAnswer, SessionReply, SessionRequest, Source, Stats, codes,
+    Announced, Announcement, Applied, BatchOrder, ErrorBody, ErrorDetail, FileRow, Heartbeat, HeartbeatReply,
+    Hit, ListParams, Page, PeerRow, SearchParams, SessionAnswer, SessionReply, SessionRequest, Source, Stats,
+    codes,
 };
 use peerage_wire::{ContentHash, PeerId, session};
 
@@ -200,7 +201,9 @@ impl IndexClient {
         let request = SessionRequest { peer, answer: Some(SessionAnswer { challenge, signature }) };
         match self.post("session", &request).await? {
             SessionReply::Token { token, .. } => Ok(Session { token, peer }),
-            SessionReply::Challenge { .. } => Err(self.not_an_index("a challenge came where a token belongs")),
+            SessionReply::Challenge { .. } => {
+                Err(self.not_an_index("a challenge came where a token belongs"))
+            }
         }
     }
 
@@ -218,7 +221,12 @@ impl IndexClient {
     ///
     /// # Errors
     /// As [`Self::search`].
-    pub async fn send_batch(&self, session: &Session, order: BatchOrder, lines: &[u8]) -> Result<Applied, IndexError> {
+    pub async fn send_batch(
+        &self,
+        session: &Session,
+        order: BatchOrder,
+        lines: &[u8],
+    ) -> Result<Applied, IndexError> {
         let path = format!("peers/{}/files?epoch={}&seq={}", session.peer, order.epoch, order.seq);
         let mut request = self
             .request(Method::POST, &path, Some(session))
@@ -263,7 +271,8 @@ impl IndexClient {
     }
 
     fn request(&self, method: Method, path: &str, session: Option<&Session>) -> http::request::Builder {
-        let request = Request::builder().method(method).uri(format!("http://{}/api/v1/{path}", self.authority));
+        let request =
+            Request::builder().method(method).uri(format!("http://{}/api/v1/{path}", self.authority));
         match session {
             Some(session) => request.header(header::AUTHORIZATION, format!("Bearer {}", session.token)),
             None => request,
@@ -286,7 +295,8 @@ impl IndexClient {
         body: Bytes,
         deadline: Duration,
     ) -> Result<Bytes, IndexError> {
-        let has_type = request.headers_ref().is_some_and(|headers| headers.contains_key(header::CONTENT_TYPE));
+        let has_type =
+            request.headers_ref().is_some_and(|headers| headers.contains_key(header::CONTENT_TYPE));
         if !body.is_empty() && !has_type {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
