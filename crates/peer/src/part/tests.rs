@@ -227,3 +227,55 @@ fn a_discarded_part_leaves_nothing() {
     fixture.part("a", b"x").discard();
     assert!(fixture.names().is_empty());
 }
+
+/// A file system of its own, taken away again on drop; `None` where this user may not mount.
+struct SmallDisk {
+    folder: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder.path());
+        let is_mounted =
+            mount.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success());
+        is_mounted.then_some(Self { folder })
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.folder.path()).status();
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_is_told_with_figures_and_the_part_goes_on_once_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("skipped: mounting a small disk needs root");
+        return;
+    };
+    let folder = OutFolder::open(disk.folder.path()).unwrap();
+    let content = content(3 * MIB);
+    let wanted = (ContentHash::of(&content), content.len() as u64);
+    let Opened::Part(part) = Part::open(&folder, &path("f"), wanted, false).unwrap() else {
+        panic!("the disk is empty")
+    };
+    part.write_piece(0, piece_of(&content, 0)).unwrap();
+    let filler = disk.folder.path().join("filler");
+    std::fs::write(&filler, vec![1; 2 * MIB + MIB / 2]).unwrap();
+    let error = part.write_piece(1, piece_of(&content, 1)).unwrap_err();
+    let DiskError::Full { needed_bytes, free_bytes, .. } = error else { panic!("{error}") };
+    assert!(free_bytes < MIB as u64 && needed_bytes > free_bytes, "{needed_bytes} needed, {free_bytes} free");
+
+    let too_much = (ContentHash::of(b"more"), 8 * MIB as u64);
+    let refused = Part::open(&folder, &path("more"), too_much, false);
+    assert!(matches!(refused, Err(DiskError::Full { .. })), "before the first byte");
+
+    std::fs::remove_file(filler).unwrap();
+    for index in [1, 2] {
+        part.write_piece(index, piece_of(&content, index)).unwrap();
+    }
+    assert_eq!(std::fs::read(part.finish(false).unwrap()).unwrap(), content);
+}

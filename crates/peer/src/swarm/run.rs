@@ -13,7 +13,7 @@ use peerage_wire::{ContentHash, PeerId, PeerName, PieceList, piece_len};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::plan::{Action, Event, Outcome, Plan, Ranges, RunId};
+use super::plan::{Action, Event, Fault, Outcome, Plan, Ranges, RunId};
 use super::pool::Pool;
 use super::source::{Broken, Counters, Errand, Job, Report};
 use crate::download::{FindError, SourceFault, Sources};
@@ -148,10 +148,10 @@ impl<'a> Swarm<'a> {
     /// Does what the planner says; `Some` when it says that it is over.
     fn act(&mut self, action: Action, job: &Arc<Job>) -> Option<Result<(), End>> {
         match action {
-            Action::Fetch { run, peer, pieces } => {
-                let source = self.known.get(&peer)?.clone();
-                self.start(run, source, pieces, job);
-            }
+            Action::Fetch { run, peer, pieces } => match self.known.get(&peer) {
+                Some(source) => self.start(run, source.clone(), pieces, job),
+                None => self.tell(Event::Failed(run, Fault::Absent)),
+            },
             Action::Cancel(run) => self.stop(run),
             Action::Drop { peer, fault } => {
                 tracing::debug!(peer = %peer.short(), ?fault, why = self.faults.get(&peer), "source dropped");
