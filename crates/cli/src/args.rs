@@ -12,7 +12,7 @@ use peerage_wire::{Kind, PeerName, api, parse_bytes};
 
 /// Find any file on anyone's machine and fetch it straight from there.
 #[derive(Debug, Parser)]
-#[command(name = "peerage", version, about, disable_help_subcommand = true, after_help = EXAMPLES)]
+#[command(name = "peerage", version, disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,

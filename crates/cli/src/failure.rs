@@ -78,7 +78,28 @@ impl fmt::Display for Failure {
 
 /// Our own messages may have several lines; what stands in each is shown as any stranger's text is.
 fn clean(text: &str) -> String {
-    text.lines().map(|line| shown(line).to_string()).collect::<Vec<_>>().join("\n  ")
+    text.lines().map(|line| shown(&without_number(line)).to_string()).collect::<Vec<_>>().join("\n  ")
+}
+
+/// The system's number says nothing to a person that its words do not: `(os error 2)` is left out.
+fn without_number(line: &str) -> String {
+    match line.split_once(" (os error ") {
+        Some((words, rest)) => format!("{words}{}", rest.split_once(')').map_or("", |(_, rest)| rest)),
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_keeps_its_words_and_loses_what_is_for_programs() {
+        let failure = Failure::failed("can't open `a\x1b[2J`: No such file (os error 2)\nhint: look");
+        assert_eq!(failure.to_string(), "error: can't open `a\u{fffd}[2J`: No such file\nhint: look");
+        assert_eq!(without_number("a (os error 13), b"), "a, b");
+        assert_eq!(without_number("a (os error"), "a (os error");
+    }
 }
 
 impl From<IndexError> for Failure {

@@ -26,7 +26,7 @@ use crate::share::{Phase, ShareArg, ShareError, ShareOptions, ShareProgress, Sha
 
 /// How long the first announcement waits for the first look over the folders. An unchanged share is then announced
 /// whole and nothing needs to be sent; one that takes longer is registered as it is found.
-const FIRST_SCAN_WAIT: Duration = Duration::from_secs(10);
+const FIRST_SCAN_WAIT: Duration = Duration::from_secs(5);
 /// How long uploads may take to end when the peer stops.
 const DRAIN: Duration = limits::DRAIN_TIMEOUT;
 

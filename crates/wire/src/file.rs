@@ -76,10 +76,11 @@ impl Kind {
             | "tsv" | "txt" | "xls" | "xlsx" | "xml" => Kind::Document,
             "7z" | "bz2" | "cab" | "cpio" | "gz" | "img" | "iso" | "lz" | "lz4" | "lzma" | "qcow2"
             | "rar" | "tar" | "tgz" | "txz" | "vdi" | "vmdk" | "xz" | "zip" | "zst" => Kind::Archive,
-            "apk" | "appimage" | "bat" | "bin" | "c" | "cc" | "cpp" | "deb" | "dll" | "dmg" | "exe"
-            | "flatpak" | "go" | "h" | "hpp" | "jar" | "java" | "js" | "jsx" | "lua" | "msi" | "php"
-            | "pkg" | "pl" | "ps1" | "py" | "rb" | "rpm" | "rs" | "sh" | "snap" | "so" | "ts" | "tsx"
-            | "wasm" | "whl" => Kind::Program,
+            "apk" | "appimage" | "bat" | "c" | "cc" | "cpp" | "deb" | "dll" | "dmg" | "exe" | "flatpak"
+            | "go" | "h" | "hpp" | "jar" | "java" | "js" | "jsx" | "lua" | "msi" | "php" | "pkg" | "pl"
+            | "ps1" | "py" | "rb" | "rpm" | "rs" | "sh" | "so" | "ts" | "tsx" | "wasm" | "whl" => {
+                Kind::Program
+            }
             _ => Kind::Data,
         }
     }
@@ -114,6 +115,7 @@ mod tests {
             ("README", Kind::Data),
             (".mp3", Kind::Data),
             ("main.rs", Kind::Program),
+            ("dump.bin", Kind::Data),
             ("x.", Kind::Data),
         ];
         for (name, kind) in cases {

@@ -205,7 +205,8 @@ impl Shell {
                 " (not as written: the nearest there is)"
             };
             let bound = if page.total.exact { "" } else { "at least " };
-            put(format_args!("file found: {bound}{} results{how}", page.total.value))?;
+            let results = if page.total.value == 1 { "result" } else { "results" };
+            put(format_args!("file found: {bound}{} {results}{how}", page.total.value))?;
             commands::results(&hits).put()?;
         }
         *lock(&self.results) = hits;
