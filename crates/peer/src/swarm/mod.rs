@@ -5,6 +5,7 @@
 mod plan;
 
 mod pool;
+mod request;
 mod run;
 mod source;
 

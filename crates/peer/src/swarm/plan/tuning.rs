@@ -1,0 +1,55 @@
+//! The planner's numbers, each with its unit and its reason.
+
+use std::time::Duration;
+
+/// Runs at the same time to one source: one alone leaves a fast link idle between requests, more add nothing.
+pub(crate) const SOURCE_LANES_MAX: usize = super::super::pool::PEER_CONNECTIONS_MAX;
+/// Runs at the same time in all: each has a piece arriving and one being written, so that at most 16 MiB are
+/// fetched again after a crash.
+pub(crate) const LANES_MAX: usize = 8;
+/// Failures in a row after which a source is dropped.
+pub(crate) const ATTEMPTS_MAX: u32 = 3;
+/// The pause after the first failure, doubled after each; half of it is jitter.
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// The longest that a busy source is believed when it says to come back later.
+pub(crate) const BUSY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long nothing but busy sources is borne.
+pub(crate) const BUSY_PATIENCE: Duration = Duration::from_secs(600);
+/// A run that got less than [`STALL_BYTES`] for so long is taken back where others could do it.
+pub(crate) const STALL: Duration = Duration::from_secs(3);
+/// The same where nobody else could: after it the connection is given up.
+pub(crate) const STALL_ALONE: Duration = Duration::from_secs(15);
+/// 4 KiB a second over [`STALL`].
+pub(crate) const STALL_BYTES: u64 = 12 << 10;
+/// How long an answer may take to begin: a door's queue answers within 5 s, one way or the other.
+pub(crate) const BEGIN: Duration = Duration::from_secs(7);
+/// The same where nobody else could do it.
+pub(crate) const BEGIN_ALONE: Duration = Duration::from_secs(20);
+/// Pieces of a source's first run.
+pub(crate) const RUN_FIRST: u64 = 4;
+/// Pieces of the longest run: what a fast source sends in a fraction of a second.
+pub(crate) const RUN_MAX: u64 = 32;
+/// How long a run should take, by the source's own rate.
+pub(crate) const RUN_TIME: Duration = Duration::from_secs(1);
+/// Runs that were over sooner and brought less say nothing about a source's rate.
+pub(crate) const MEASURE_BYTES_MIN: u64 = 256 << 10;
+/// Runs that one piece may be in at a time.
+pub(crate) const COPIES_MAX: usize = 3;
+/// How old a run must be before another source is asked for its last pieces too.
+pub(crate) const HEDGE_AFTER: Duration = Duration::from_millis(500);
+/// A connection on which bytes came within this moves.
+pub(crate) const MOVES: Duration = Duration::from_secs(1);
+/// How often a run's progress is looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(250);
+/// Fewer usable sources than this, and the index is asked for more now and then.
+pub(crate) const SOURCES_LOW: usize = 2;
+/// How often it is asked then.
+pub(crate) const ASK_LOW: Duration = Duration::from_secs(30);
+/// The pause before the index is asked a second time in vain, doubled after each.
+pub(crate) const ASK_FIRST: Duration = Duration::from_millis(500);
+/// The longest such pause.
+pub(crate) const ASK_MAX: Duration = Duration::from_secs(8);
+/// How often the index is asked in vain before a download ends that never got anything.
+pub(crate) const ASKS_IN_VAIN_MAX: u32 = 3;
+/// The same for a download that did: about half a minute, in which a source may restart.
+pub(crate) const ASKS_IN_VAIN_AFTER_PROGRESS_MAX: u32 = 7;
