@@ -89,19 +89,6 @@ fn without_number(line: &str) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_keeps_its_words_and_loses_what_is_for_programs() {
-        let failure = Failure::failed("can't open `a\x1b[2J`: No such file (os error 2)\nhint: look");
-        assert_eq!(failure.to_string(), "error: can't open `a\u{fffd}[2J`: No such file\nhint: look");
-        assert_eq!(without_number("a (os error 13), b"), "a, b");
-        assert_eq!(without_number("a (os error"), "a (os error");
-    }
-}
-
 impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
         let exit = match &error {
@@ -115,5 +102,18 @@ impl From<IndexError> for Failure {
             },
         };
         Self::new(exit, &error).hint(error.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_keeps_its_words_and_loses_what_is_for_programs() {
+        let failure = Failure::failed("can't open `a\x1b[2J`: No such file (os error 2)\nhint: look");
+        assert_eq!(failure.to_string(), "error: can't open `a\u{fffd}[2J`: No such file\nhint: look");
+        assert_eq!(without_number("a (os error 13), b"), "a, b");
+        assert_eq!(without_number("a (os error"), "a (os error");
     }
 }
