@@ -12,7 +12,7 @@ use peerage_wire::{Kind, PeerName, api, parse_bytes};
 
 /// Find any file on anyone's machine and fetch it straight from there.
 #[derive(Debug, Parser)]
-#[command(name = "peerage", version, disable_help_subcommand = true, after_help = EXAMPLES)]
+#[command(name = "peerage", version, about = "Find any file on anyone's machine and fetch it straight from there", disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -110,7 +110,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct IndexArgs {
     /// Address and port to listen on.
-    #[arg(long, env = "PEERAGE_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:18964")]
+    #[arg(long, env = "PEERAGE_INDEX_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:18964")]
     pub(crate) listen: SocketAddr,
     /// A host name that people reach this index by (addresses and this machine's own name always work).
     #[arg(long = "allow-host", env = "PEERAGE_ALLOW_HOST", value_name = "HOST", value_delimiter = ',')]
@@ -126,8 +126,8 @@ pub(crate) struct ShareArgs {
     pub(crate) index: IndexUrl,
     #[command(flatten)]
     pub(crate) peer: PeerArgs,
-    /// Leave out files and folders that match, by name or by path below the share.
-    #[arg(long, env = "PEERAGE_EXCLUDE", value_name = "GLOB", value_delimiter = ',')]
+    /// Leave out files and folders that match, by name or by path below the share; `{a,b}` is either.
+    #[arg(long, env = "PEERAGE_EXCLUDE", value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
 }
 
@@ -165,11 +165,15 @@ pub(crate) struct SearchArgs {
     #[arg(long, env = "PEERAGE_SORT", value_enum, default_value_t)]
     pub(crate) sort: Sort,
     /// At most so many results.
-    #[arg(long, env = "PEERAGE_LIMIT", value_name = "N", default_value_t = peerage_wire::limits::HITS_DEFAULT)]
+    #[arg(long, env = "PEERAGE_LIMIT", value_name = "N", default_value_t = peerage_wire::limits::HITS_DEFAULT, value_parser = at_least_one)]
     pub(crate) limit: usize,
     /// One JSON object a line.
     #[arg(long, env = "PEERAGE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a number from 1".to_owned())
 }
 
 /// [`api::Sort`] as a flag's value.

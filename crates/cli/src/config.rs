@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
@@ -29,8 +30,29 @@ pub(crate) fn parse_words(words: &[OsString]) -> Outcome<Arguments> {
         Some((file, table)) => with_settings(Arguments::command(), &file, &table)?,
         None => Arguments::command(),
     };
-    let matches = settings.get_matches_from(words);
+    let matches = settings.get_matches_from(with_left_out_words(words));
     Arguments::from_arg_matches(&matches).map_err(|error| error.exit())
+}
+
+/// In a search `-draft` leaves a word out. A blank before it keeps it from being taken for flags, and means nothing in a
+/// query.
+fn with_left_out_words(words: &[OsString]) -> Vec<OsString> {
+    let is_search = words.iter().skip(1).any(|word| word == "search");
+    let leaves_out = |word: &OsString| {
+        let word = word.as_bytes();
+        word.len() > 2 && word[0] == b'-' && word[1] != b'-'
+    };
+    words
+        .iter()
+        .map(|word| {
+            if !(is_search && leaves_out(word)) {
+                return word.clone();
+            }
+            let mut guarded = OsString::from(" ");
+            guarded.push(word);
+            guarded
+        })
+        .collect()
 }
 
 /// The home folder where none was given: the platform's place for a program's data.
@@ -169,6 +191,16 @@ mod tests {
         assert_eq!((search.index.url.as_str(), search.limit, search.json), ("http://nas:1", 7, true));
         let search = search_of(parsed(settings, &["peerage", "search", "x", "--limit", "3"]).unwrap());
         assert_eq!(search.limit, 3);
+    }
+
+    #[test]
+    fn a_word_to_leave_out_is_no_flag() {
+        let typed = ["peerage", "search", "report", "-draft", "--limit", "3"].map(OsString::from);
+        let words = with_left_out_words(&typed);
+        let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        let search = search_of(parsed("", &words).unwrap());
+        assert_eq!((search.words.join(" ").as_str(), search.limit), ("report  -draft", 3));
+        assert_eq!(with_left_out_words(&["peerage".into(), "get".into(), "-o".into()])[2], "-o");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(crate) enum Column {
     Left,
     /// Numbers, to the right.
     Right,
+    /// Text from the left that is left out where the terminal is too narrow for all columns.
+    Spare,
     /// The one text that gives way, cut in its middle, where the terminal is too narrow.
     Flex,
 }
@@ -74,7 +76,12 @@ impl Table {
     }
 
     fn lines(&self, width_max: Option<usize>) -> Vec<String> {
-        let widths = self.widths(width_max);
+        let mut widths = self.widths(width_max);
+        if width_max.is_some_and(|width_max| total(&widths) > width_max) {
+            let spare =
+                self.columns.iter().zip(&mut widths).filter(|((column, _), _)| *column == Column::Spare);
+            spare.for_each(|(_, width)| *width = 0);
+        }
         let headings: Vec<String> = self.columns.iter().map(|(_, heading)| (*heading).to_owned()).collect();
         std::iter::once(&headings).chain(&self.rows).map(|cells| self.line(cells, &widths)).collect()
     }
@@ -88,8 +95,7 @@ impl Table {
         }
         let flex = self.columns.iter().position(|(column, _)| *column == Column::Flex);
         if let (Some(flex), Some(width_max)) = (flex, width_max) {
-            let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-            let excess = total.saturating_sub(width_max);
+            let excess = total(&widths).saturating_sub(width_max);
             widths[flex] = widths[flex].saturating_sub(excess).max(FLEX_WIDTH_MIN.min(widths[flex]));
         }
         widths
@@ -98,17 +104,24 @@ impl Table {
     fn line(&self, cells: &[String], widths: &[usize]) -> String {
         let mut line = String::new();
         for ((cell, (column, _)), width) in cells.iter().zip(&self.columns).zip(widths) {
+            if *width == 0 {
+                continue; // a spare column without room
+            }
             let cell = cut(cell, *width);
             let fill = " ".repeat(width - cell.width());
             match column {
                 Column::Right => line.extend([fill.as_str(), &cell]),
-                Column::Left | Column::Flex => line.extend([cell.as_str(), &fill]),
+                Column::Left | Column::Spare | Column::Flex => line.extend([cell.as_str(), &fill]),
             }
             line.push_str(&" ".repeat(GAP));
         }
         line.truncate(line.trim_end().len());
         line
     }
+}
+
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
 }
 
 /// Shortens to `width` columns, keeping the beginning and (what tells files apart) the end.
@@ -158,6 +171,17 @@ mod tests {
         table.row(["日本語.txt".into(), "12 B".into(), "bb".into()]);
         let expected = ["NAME           SIZE  OWNER", "été.txt     1.0 KiB  a", "日本語.txt     12 B  bb"];
         assert_eq!(table.lines(None), expected);
+    }
+
+    #[test]
+    fn a_spare_column_goes_before_a_line_breaks() {
+        let mut table =
+            Table::new(&[(Column::Flex, "NAME"), (Column::Left, "ADDRESS"), (Column::Spare, "HASH")]);
+        table.row(["a-name-that-is-long.txt".into(), "127.0.0.1:18965".into(), "d190597654".into()]);
+        assert!(table.lines(Some(60))[1].ends_with("d190597654"));
+        let narrow = table.lines(Some(40));
+        assert!(narrow[1].ends_with("18965") && !narrow[0].contains("HASH"), "{narrow:?}");
+        assert!(narrow.iter().all(|line| line.width() <= 40), "{narrow:?}");
     }
 
     #[test]

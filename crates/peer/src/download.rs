@@ -122,7 +122,7 @@ impl DownloadError {
             Self::NoSource { .. } => "`peerage search` shows what is shared now",
             Self::Index(_) => "is the index running, and `--index` right?",
             Self::Unreachable { .. } => {
-                "run the same command again later: what was fetched is kept; a firewall may also be in the way"
+                "search again, for its owners may have changed or withdrawn it; later the same command goes on where it was"
             }
             Self::Refused { .. } => "ask the owner to share it with you",
             Self::Busy { .. } => "run the same command again in a minute",
@@ -130,7 +130,9 @@ impl DownloadError {
             Self::Disk(DiskError::Full { .. }) => "make room or choose another folder with `-o`",
             Self::Disk(DiskError::Locked { .. }) => "wait for the other download, or stop it",
             Self::Disk(_) => "choose another folder with `-o`",
-            Self::NotStorable(_) => "fetch it by its hash under another name",
+            Self::NotStorable(_) => {
+                "give it another name: `peerage get 'peerage:HASH?name=NEW'`, with the hash from `peerage search --json`"
+            }
             Self::Internal(_) => "this is a bug: please report it",
         }
     }

@@ -58,7 +58,7 @@ pub(crate) fn table(files: &[FileRow]) -> Table {
         (Column::Right, "SIZE"),
         (Column::Left, "TYPE"),
         (Column::Left, "OWNER"),
-        (Column::Left, "HASH"),
+        (Column::Spare, "HASH"),
     ]);
     for row in files {
         table.row([

@@ -23,6 +23,9 @@ pub(crate) async fn run(args: SearchArgs) -> Outcome {
     };
     let page = pages(&client, params.clone(), args.limit).await?;
     if page.hits.is_empty() {
+        if let Some(peer) = &params.peer {
+            super::check_known(&client, peer).await?;
+        }
         return Err(Failure::new(
             Exit::NotFound,
             format!("file not found: nothing matches `{}`", shown(&params.q)),
@@ -63,7 +66,7 @@ pub(crate) fn results(hits: &[Hit]) -> Table {
         (Column::Right, "SOURCES"),
         (Column::Left, "OWNER"),
         (Column::Left, "ADDRESS"),
-        (Column::Left, "HASH"),
+        (Column::Spare, "HASH"),
     ]);
     for (position, hit) in hits.iter().enumerate() {
         let owner = hit.sources.first();

@@ -210,7 +210,8 @@ impl LiveShare {
         let progress = self.peer.progress();
         let seconds = look.elapsed.as_secs_f64();
         format!(
-            "registered {files} files, {}, in {seconds:.1} s ({} hashed, {} known from before)",
+            "registered {files} {}, {}, in {seconds:.1} s ({} hashed, {} known from before)",
+            if files == 1 { "file" } else { "files" },
             format_bytes(bytes),
             progress.files_hashed.load(Relaxed),
             progress.files_known.load(Relaxed)

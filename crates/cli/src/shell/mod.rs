@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use peerage_peer::index_client::IndexClient;
 use peerage_peer::share::ShareOptions;
 use peerage_wire::api::{Hit, ListParams, Matched, SearchParams};
-use peerage_wire::limits;
+use peerage_wire::{Link, limits};
 
 use crate::args::{Arguments, Command, PeerArgs, ShellArgs};
 use crate::commands::{self, Fetch, LiveShare};
@@ -247,7 +247,7 @@ impl Shell {
         let Ok(number) = word.parse::<usize>() else { return Ok(word) };
         let results = lock(&self.results);
         match number.checked_sub(1).and_then(|position| results.get(position)) {
-            Some(hit) => Ok(hit.hash.to_string()),
+            Some(hit) => Ok(link_to(hit)),
             None => Err(Failure::new(Exit::NotFound, format!("the last search has no result {number}"))
                 .hint("search first, then `download` with a number from the first column")),
         }
@@ -267,6 +267,12 @@ impl Shell {
             share.stop().await;
         }
     }
+}
+
+/// The content, under the name that was shown.
+fn link_to(hit: &Hit) -> String {
+    let name = hit.names.first().map(|name| name.file_name().to_owned());
+    Link { hash: hit.hash, name, size: Some(hit.size) }.to_string()
 }
 
 /// A shell's results stay usable even if a completion panicked while it held them.

@@ -1,7 +1,8 @@
 //! What an answer consists of: nothing, a few bytes, or a file read as fast as it is taken.
 //!
-//! Invariants: of a file at most three reads are in memory; disk reads never block the connection's thread; a
-//! file that ends early ends the connection, since a promised byte is never made up.
+//! Invariants: of a file at most three reads are in memory; the connection's thread reads only what the system
+//! has in memory and never waits for a disk; a file that ends early ends the connection, since a promised byte
+//! is never made up.
 
 use std::fs::File;
 use std::io;
@@ -60,9 +61,19 @@ pub(crate) struct FileBody {
     rest: Range<u64>,
     /// What was not handed out.
     left_bytes: u64,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    reading: Reading,
     spare: Spare,
     _held: Held,
+}
+
+/// The read that was begun last.
+enum Reading {
+    /// Done at once.
+    Done(Bytes),
+    /// Under way on another thread.
+    Waiting(JoinHandle<io::Result<Bytes>>),
+    /// None: all was read, or a read failed.
+    Over,
 }
 
 /// Memory that was sent and can be read into again: fresh memory costs as much as the reading.
@@ -73,31 +84,72 @@ impl FileBody {
     pub(crate) fn new(file: File, range: Range<u64>, held: Held) -> Self {
         let left_bytes = range.end - range.start;
         let (file, spare) = (Arc::new(file), Spare::default());
-        let mut body = Self { file, rest: range, left_bytes, reading: None, spare, _held: held };
-        body.reading = body.read_ahead();
+        let mut body = Self { file, rest: range, left_bytes, reading: Reading::Over, spare, _held: held };
+        body.reading = body.read_on();
         body
     }
 
-    fn read_ahead(&mut self) -> Option<JoinHandle<io::Result<Bytes>>> {
+    fn read_on(&mut self) -> Reading {
         let next = self.rest.start..self.rest.end.min(self.rest.start.saturating_add(READ_BYTES));
         if next.is_empty() {
-            return None;
+            return Reading::Over;
+        }
+        let mut room = Room::take(&self.spare);
+        let read = read_cached(&self.file, room.start_of(&next), next.start);
+        if read > 0 {
+            self.rest.start += read as u64;
+            return Reading::Done(room.into_bytes(read, Arc::clone(&self.spare)));
         }
         self.rest.start = next.end;
         let (file, spare) = (Arc::clone(&self.file), Arc::clone(&self.spare));
-        Some(tokio::task::spawn_blocking(move || read(&file, &next, spare)))
+        Reading::Waiting(tokio::task::spawn_blocking(move || {
+            let bytes = room.start_of(&next);
+            let len = bytes.len();
+            file.read_exact_at(bytes, next.start)?;
+            Ok(room.into_bytes(len, spare))
+        }))
     }
 }
 
-fn read(file: &File, range: &Range<u64>, spare: Spare) -> io::Result<Bytes> {
-    let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
-    let mut room = lock(&spare).pop().unwrap_or_default();
-    if room.len() < len + PAGE_BYTES {
-        room.resize(len + PAGE_BYTES, 0);
+/// Reads what the system has in memory, as if it were nothing where that is none of it: the thread that
+/// encrypts the bytes has them in its cache then, and no other need be woken.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &File, bytes: &mut [u8], at: u64) -> usize {
+    let mut bytes = [io::IoSliceMut::new(bytes)];
+    rustix::io::preadv2(file, &mut bytes, at, rustix::io::ReadWriteFlags::NOWAIT).unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn read_cached(_file: &File, _bytes: &mut [u8], _at: u64) -> usize {
+    0
+}
+
+/// Memory to read into.
+struct Room(Vec<u8>);
+
+impl Room {
+    fn take(spare: &Spare) -> Self {
+        Self(lock(spare).pop().unwrap_or_default())
     }
-    let start = room.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
-    file.read_exact_at(&mut room[start..start + len], range.start)?;
-    Ok(Bytes::from_owner(Filled { room, filled: start..start + len, spare }))
+
+    /// Where the bytes of `range` go.
+    fn start_of(&mut self, range: &Range<u64>) -> &mut [u8] {
+        let len = usize::try_from(range.end - range.start).unwrap_or(0);
+        if self.0.len() < len + PAGE_BYTES {
+            self.0.resize(len + PAGE_BYTES, 0);
+        }
+        let start = self.start();
+        &mut self.0[start..start + len]
+    }
+
+    fn start(&self) -> usize {
+        self.0.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES)
+    }
+
+    fn into_bytes(self, len: usize, spare: Spare) -> Bytes {
+        let start = self.start();
+        Bytes::from_owner(Filled { room: self.0, filled: start..start + len, spare })
+    }
 }
 
 fn lock(spare: &Spare) -> MutexGuard<'_, Vec<Vec<u8>>> {
@@ -128,9 +180,14 @@ impl Body for FileBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
-        let bytes = ready!(Pin::new(reading).poll(cx)).unwrap_or_else(|error| Err(io::Error::other(error)));
-        self.reading = if bytes.is_ok() { self.read_ahead() } else { None };
+        let bytes = match &mut self.reading {
+            Reading::Over => return Poll::Ready(None),
+            Reading::Done(bytes) => Ok(std::mem::take(bytes)),
+            Reading::Waiting(read) => {
+                ready!(Pin::new(read).poll(cx)).unwrap_or_else(|error| Err(io::Error::other(error)))
+            }
+        };
+        self.reading = if bytes.is_ok() { self.read_on() } else { Reading::Over };
         let frame = bytes.inspect(|bytes| self.left_bytes -= bytes.len() as u64).map(Frame::data);
         Poll::Ready(Some(frame.inspect_err(|error| tracing::warn!(%error, "a shared file can't be read"))))
     }

@@ -71,9 +71,10 @@ fn describe(html: &mut String, method: &str, path: &str, operation: &Operation) 
     let summary = operation.summary.as_deref().unwrap_or_default();
     let more = operation.description.as_deref().unwrap_or_default();
     // Writing to a string does not fail.
-    let _ = writeln!(html, "<h2><code>{method} {}</code></h2>\n<p>{}</p>", text(path), text(summary));
+    let _ =
+        writeln!(html, "<h2><code>{method} {}</code></h2>\n<p>{}</p>", text(path), text(&one_line(summary)));
     if !more.is_empty() {
-        let _ = writeln!(html, "<p>{}</p>", text(more));
+        let _ = writeln!(html, "<p>{}</p>", text(&one_line(more)));
     }
     let parameters = operation.parameters.as_deref().unwrap_or_default();
     if !parameters.is_empty() {
@@ -96,5 +97,10 @@ fn parameter_row(parameter: &Parameter) -> String {
         _ => "query",
     };
     let what = parameter.description.as_deref().unwrap_or_default();
-    format!("<tr><td><code>{}</code><td>{place}<td>{}\n", text(&parameter.name), text(what))
+    format!("<tr><td><code>{}</code><td>{place}<td>{}\n", text(&parameter.name), text(&one_line(what)))
+}
+
+/// Where a sentence was broken in the source says nothing to its reader.
+fn one_line(sentence: &str) -> String {
+    sentence.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -22,7 +22,7 @@ use peerage_peer::index_client::IndexClient;
 use peerage_peer::peer::{Peer, PeerConfig};
 use peerage_peer::share::{ShareArg, ShareOptions, resolve_names};
 use peerage_wire::api::{ListParams, SearchParams};
-use peerage_wire::{FileEntry, format_bytes, limits, shown};
+use peerage_wire::{FileEntry, Link, format_bytes, limits, shown};
 
 use super::{Fetch, interrupted};
 use crate::args::DemoArgs;
@@ -203,7 +203,8 @@ async fn fetch_file(fetch: &Fetch, files: &[FileEntry], dir: &Path) -> Outcome<S
         "4. bob fetches `{}` straight from alice, over TLS 1.3 with her key:",
         shown(file.path.file_name())
     ))?;
-    let order = super::resolve(&fetch.client, &file.hash.to_string()).await?;
+    let link = Link { hash: file.hash, name: Some(file.path.file_name().to_owned()), size: Some(file.size) };
+    let order = super::resolve(&fetch.client, &link.to_string()).await?;
     let fetched = super::fetch(fetch, order).await?;
     proof::file(&fetched.path, &proof::original(dir, &file.path), &file.hash)?;
     put(format_args!(

@@ -158,10 +158,7 @@ async fn by_name(client: &IndexClient, name: &str) -> Outcome<Order> {
         return one(hits.swap_remove(named), Some(name.rsplit('/').next().unwrap_or(name)));
     }
     match hits.len() {
-        0 => {
-            Err(Failure::new(Exit::NotFound, format!("file not found: nothing is called `{}`", shown(name)))
-                .hint("`peerage search` with fewer words may find it"))
-        }
+        0 => Err(nothing_called(name)),
         1 if is_exact && page.total.value == 1 => one(hits.swap_remove(0), None),
         _ => Err(ambiguous(name, &hits, page.total.value)),
     }
@@ -178,6 +175,20 @@ fn only_one_called(hits: &[Hit], name: &str) -> Option<usize> {
     }
 }
 
+fn nothing_called(name: &str) -> Failure {
+    let hint = if is_short_hash(name) {
+        "a content is asked for by all 64 digits of its hash: `peerage search --json` prints them"
+    } else {
+        "`peerage search` with fewer words may find it"
+    };
+    Failure::new(Exit::NotFound, format!("file not found: nothing is called `{}`", shown(name))).hint(hint)
+}
+
+/// What tables show of a hash.
+fn is_short_hash(name: &str) -> bool {
+    name.len() >= 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 fn ambiguous(name: &str, hits: &[Hit], total: u64) -> Failure {
     let mut told = HashSet::new();
     let lines: Vec<String> = hits
@@ -191,6 +202,7 @@ fn ambiguous(name: &str, hits: &[Hit], total: u64) -> Failure {
         .collect();
     let more = total.saturating_sub(lines.len() as u64);
     let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
-    let message = format!("`{}` is not the name of just one file:\n{}{more}", shown(name), lines.join("\n"));
+    let problem = if total == 1 { "the nearest there is" } else { "it fits several files" };
+    let message = format!("nothing is just called `{}`; {problem}:\n{}{more}", shown(name), lines.join("\n"));
     Failure::new(Exit::NotFound, message).hint("say which by its hash, or as PEER/share/path")
 }
