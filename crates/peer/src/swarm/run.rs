@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::plan::{Action, Event, Fault, Outcome, Plan, Ranges, RunId};
 use super::pool::Pool;
-use super::source::{Broken, Counters, Errand, Job, Report};
+use super::source::{Broken, Counters, Errand, Job, Memory, Report};
 use crate::download::{FindError, SourceFault, Sources};
 use crate::part::{DiskError, Part};
 use crate::progress::{Progress, Stage};
@@ -41,6 +41,7 @@ pub(crate) struct Swarm<'a> {
     busy: Option<PeerId>,
     running: BTreeMap<RunId, Running>,
     tasks: JoinSet<()>,
+    memory: Memory,
     reports: mpsc::UnboundedReceiver<(RunId, Report)>,
     reporter: mpsc::UnboundedSender<(RunId, Report)>,
     asking: OptionFuture<BoxFuture<'a, Result<Vec<Source>, FindError>>>,
@@ -86,6 +87,7 @@ impl<'a> Swarm<'a> {
             busy: None,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
+            memory: Memory::default(),
             reports,
             reporter,
             asking: None.into(),
@@ -173,6 +175,7 @@ impl<'a> Swarm<'a> {
             job: Arc::clone(job),
             pool: Arc::clone(&self.pool),
             counters: Arc::clone(&counters),
+            memory: self.memory.clone(),
             reports: self.reporter.clone(),
         };
         let task = self.tasks.spawn(errand.run());

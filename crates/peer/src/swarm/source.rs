@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -60,6 +60,20 @@ pub(super) struct Counters {
     pub(super) is_writing: AtomicBool,
 }
 
+/// Memory for pieces, handed from run to run: fresh memory costs as much as a copy. At most two pieces a run.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Memory {
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, piece: Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+    }
+}
+
 /// One run.
 pub(super) struct Errand {
     pub(super) id: RunId,
@@ -68,6 +82,7 @@ pub(super) struct Errand {
     pub(super) job: Arc<Job>,
     pub(super) pool: Arc<Pool>,
     pub(super) counters: Arc<Counters>,
+    pub(super) memory: Memory,
     pub(super) reports: mpsc::UnboundedSender<(RunId, Report)>,
 }
 
@@ -170,12 +185,11 @@ impl Errand {
         part: &Arc<Part>,
     ) -> Result<(), Broken> {
         let mut writing: Option<Writing> = None;
-        let mut spare = Vec::new();
         let mut last = Vec::new();
         for index in self.units.clone() {
-            let read = read_piece(&mut answer, list, index, std::mem::take(&mut spare)).await;
+            let read = read_piece(&mut answer, list, index, self.memory.take()).await;
             // Even where this piece failed the one before is waited for, so that the order of reports holds.
-            spare = self.written(writing.take()).await?;
+            self.written(writing.take()).await?;
             let piece = read?;
             if index + 1 == self.units.end {
                 last = piece;
@@ -185,28 +199,30 @@ impl Errand {
         }
         // Before the last report: with it the download may be over, and with the download this run.
         answer.end().await;
-        self.written(Some(self.write(part, self.units.end - 1, last))).await.map(drop)
+        self.written(Some(self.write(part, self.units.end - 1, last))).await
     }
 
     /// Begins to write a proven piece, and reports it once that is done.
     fn write(&self, part: &Arc<Part>, index: u64, piece: Vec<u8>) -> Writing {
-        let (part, reports, id) = (Arc::clone(part), self.reports.clone(), self.id);
+        let (part, reports, id, memory) =
+            (Arc::clone(part), self.reports.clone(), self.id, self.memory.clone());
         tokio::task::spawn_blocking(move || {
             part.write_piece(index, &piece)?;
             // Nobody listens any more where the download was given up.
             let _ = reports.send((id, Report::Proven(index)));
-            Ok(piece)
+            memory.give_back(piece);
+            Ok(())
         })
     }
 
-    /// Waits for a piece to be written and gives its memory back.
-    async fn written(&self, writing: Option<Writing>) -> Result<Vec<u8>, Broken> {
-        let Some(writing) = writing else { return Ok(Vec::new()) };
+    /// Waits for a piece to be written.
+    async fn written(&self, writing: Option<Writing>) -> Result<(), Broken> {
+        let Some(writing) = writing else { return Ok(()) };
         self.counters.is_writing.store(true, Ordering::Relaxed);
         let written = writing.await;
         self.counters.is_writing.store(false, Ordering::Relaxed);
         match written {
-            Ok(Ok(piece)) => Ok(piece),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Broken::Disk(error)),
             Err(error) => Err(Broken::Failed(Fault::Garbled, error.to_string())),
         }
@@ -218,8 +234,8 @@ impl Errand {
     }
 }
 
-/// A piece on its way to the disk; what it was in comes back.
-type Writing = JoinHandle<Result<Vec<u8>, DiskError>>;
+/// A piece on its way to the disk.
+type Writing = JoinHandle<Result<(), DiskError>>;
 
 async fn read_piece(
     answer: &mut Answer<'_>,
@@ -230,6 +246,7 @@ async fn read_piece(
     let len = usize::try_from(piece_len(list.size(), index)).unwrap_or(usize::MAX);
     let mut hasher = PieceHasher::new(list.size(), index);
     piece.clear();
+    piece.reserve_exact(len);
     answer.fill(&mut piece, len, |bytes| hasher.update(bytes)).await?;
     if list.is_proven(index, &hasher.finish()) {
         Ok(piece)
