@@ -66,6 +66,14 @@ pub(crate) struct Honest {
     _temporary: tempfile::TempDir,
 }
 
+/// A file that was not touched for an hour: the share looks twice at one that was written just before it was hashed,
+/// and a test that changes it must not race with that second look.
+fn write_long_ago(path: &std::path::Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3_600)).unwrap();
+}
+
 impl Honest {
     /// Shares the given files, and returns once they can be fetched.
     pub(crate) async fn start(files: &[(&str, &[u8])]) -> Self {
@@ -77,7 +85,7 @@ impl Honest {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().canonicalize().unwrap();
         for (name, bytes) in files {
-            std::fs::write(folder.join(name), bytes).unwrap();
+            write_long_ago(&folder.join(name), bytes);
         }
         let catalogue = Arc::new(Catalogue::new());
         let spec = ShareSpec { name: "share".to_owned(), dir: folder.clone() };
