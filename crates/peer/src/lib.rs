@@ -22,5 +22,7 @@ pub mod part;
 pub mod progress;
 pub mod swarm;
 
+mod room;
+
 #[cfg(test)]
 mod testing;

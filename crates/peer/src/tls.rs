@@ -73,18 +73,43 @@ pub fn peer_id_of(certificate: &CertificateDer<'_>) -> Option<PeerId> {
     Some(PeerId::from_bytes(key))
 }
 
-/// aws-lc-rs with the ciphers in the order that this processor does them fast.
+/// The ciphers that this processor does fast, in that order; all else from aws-lc-rs.
+///
+/// Where a processor has wide AES instructions but not AVX-512 (AMD's Zen 3, Intel's desktops), ring's AES-GCM takes half
+/// of aws-lc-rs's time, which has no code for just those; elsewhere aws-lc-rs is at least as fast.
 fn provider() -> Arc<CryptoProvider> {
-    use aws_lc_rs::cipher_suite::{
-        TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
-    };
     let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites = if has_aes() {
-        vec![TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256]
+    let (aes_128, aes_256, chacha) = if has_wide_aes_only() {
+        use rustls::crypto::ring::cipher_suite as suite;
+        (
+            suite::TLS13_AES_128_GCM_SHA256,
+            suite::TLS13_AES_256_GCM_SHA384,
+            suite::TLS13_CHACHA20_POLY1305_SHA256,
+        )
     } else {
-        vec![TLS13_CHACHA20_POLY1305_SHA256, TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384]
+        use aws_lc_rs::cipher_suite as suite;
+        (
+            suite::TLS13_AES_128_GCM_SHA256,
+            suite::TLS13_AES_256_GCM_SHA384,
+            suite::TLS13_CHACHA20_POLY1305_SHA256,
+        )
     };
+    provider.cipher_suites =
+        if has_aes() { vec![aes_128, aes_256, chacha] } else { vec![chacha, aes_128, aes_256] };
     Arc::new(provider)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_wide_aes_only() -> bool {
+    std::arch::is_x86_feature_detected!("vaes")
+        && std::arch::is_x86_feature_detected!("vpclmulqdq")
+        && std::arch::is_x86_feature_detected!("avx2")
+        && !std::arch::is_x86_feature_detected!("avx512bw")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const fn has_wide_aes_only() -> bool {
+    false
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -11,6 +11,8 @@ use peerage_wire::{ContentHash, PIECE_BYTES, PieceHasher, PieceList, piece_count
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
+use crate::room::Room;
+
 /// Bytes read at a time: they stay in the core's own cache until they are hashed.
 const READ_BYTES: usize = 256 << 10;
 
@@ -68,7 +70,7 @@ fn next_data(file: &File, from: u64, end_byte: u64) -> (u64, u64) {
 fn hash_pieces(file: &File, size: u64, pieces: &[u64]) -> io::Result<Vec<Value>> {
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut buffer = vec![0; READ_BYTES];
+        let mut buffer = Room::new(READ_BYTES);
         let mut values = Vec::new();
         while let Some(index) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
             values.push((*index, hash_piece(file, size, *index, &mut buffer)?));

@@ -9,22 +9,23 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
 
 use super::meter::Sending;
 use super::queue::Slot;
+use crate::room::{Room, Rooms};
 
 /// Bytes read from a file at a time: what a core's cache holds. Larger reads were far slower, 64 KiB a fifth.
-const READ_BYTES: u64 = 256 << 10;
+const READ_BYTES: usize = 256 << 10;
 
-/// Where a read begins in memory: the kernel copies to the start of a page several times as fast as beside it on
-/// some processors.
-const PAGE_BYTES: usize = 4_096;
+/// Memory that was sent and can be read into again. Every slot has up to three in use; what is more is let go of.
+static ROOMS: Rooms = Rooms::new(READ_BYTES, 24);
 
 /// An answer's body.
 pub(crate) enum DoorBody {
@@ -57,12 +58,13 @@ impl DoorBody {
 /// Bytes of a file on their way.
 pub(crate) struct FileBody {
     file: Arc<File>,
+    /// Whether the file lies in memory, so that no read ever waits for a disk.
+    is_in_memory: bool,
     /// What no read was begun for.
     rest: Range<u64>,
     /// What was not handed out.
     left_bytes: u64,
     reading: Reading,
-    spare: Spare,
     _held: Held,
 }
 
@@ -76,102 +78,73 @@ enum Reading {
     Over,
 }
 
-/// Memory that was sent and can be read into again: fresh memory costs as much as the reading.
-type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
-
 impl FileBody {
     /// The bytes `range` of `file`; the first read begins at once.
     pub(crate) fn new(file: File, range: Range<u64>, held: Held) -> Self {
         let left_bytes = range.end - range.start;
-        let (file, spare) = (Arc::new(file), Spare::default());
-        let mut body = Self { file, rest: range, left_bytes, reading: Reading::Over, spare, _held: held };
+        let is_in_memory = is_in_memory(&file);
+        let (file, rest) = (Arc::new(file), range);
+        let mut body = Self { file, is_in_memory, rest, left_bytes, reading: Reading::Over, _held: held };
         body.reading = body.read_on();
         body
     }
 
     fn read_on(&mut self) -> Reading {
-        let next = self.rest.start..self.rest.end.min(self.rest.start.saturating_add(READ_BYTES));
-        if next.is_empty() {
+        let left = usize::try_from(self.rest.end - self.rest.start).unwrap_or(usize::MAX);
+        let (at, len) = (self.rest.start, left.min(READ_BYTES));
+        if len == 0 {
             return Reading::Over;
         }
-        let mut room = Room::take(&self.spare);
-        let read = read_cached(&self.file, room.start_of(&next), next.start);
+        let mut room = ROOMS.take();
+        let read = self.read_at_once(&mut room[..len], at);
         if read > 0 {
             self.rest.start += read as u64;
-            return Reading::Done(room.into_bytes(read, Arc::clone(&self.spare)));
+            return Reading::Done(Filled::bytes(room, read));
         }
-        self.rest.start = next.end;
-        let (file, spare) = (Arc::clone(&self.file), Arc::clone(&self.spare));
+        self.rest.start += len as u64;
+        let file = Arc::clone(&self.file);
         Reading::Waiting(tokio::task::spawn_blocking(move || {
-            let bytes = room.start_of(&next);
-            let len = bytes.len();
-            file.read_exact_at(bytes, next.start)?;
-            Ok(room.into_bytes(len, spare))
+            file.read_exact_at(&mut room[..len], at)?;
+            Ok(Filled::bytes(room, len))
         }))
     }
-}
 
-/// Reads what the system has in memory, as if it were nothing where that is none of it: the thread that
-/// encrypts the bytes has them in its cache then, and no other need be woken.
-#[cfg(target_os = "linux")]
-fn read_cached(file: &File, bytes: &mut [u8], at: u64) -> usize {
-    let mut bytes = [io::IoSliceMut::new(bytes)];
-    rustix::io::preadv2(file, &mut bytes, at, rustix::io::ReadWriteFlags::NOWAIT).unwrap_or(0)
-}
-
-#[cfg(not(target_os = "linux"))]
-const fn read_cached(_file: &File, _bytes: &mut [u8], _at: u64) -> usize {
-    0
-}
-
-/// Memory to read into.
-struct Room(Vec<u8>);
-
-impl Room {
-    fn take(spare: &Spare) -> Self {
-        Self(lock(spare).pop().unwrap_or_default())
-    }
-
-    /// Where the bytes of `range` go.
-    fn start_of(&mut self, range: &Range<u64>) -> &mut [u8] {
-        let len = usize::try_from(range.end - range.start).unwrap_or(0);
-        if self.0.len() < len + PAGE_BYTES {
-            self.0.resize(len + PAGE_BYTES, 0);
-        }
-        let start = self.start();
-        &mut self.0[start..start + len]
-    }
-
-    fn start(&self) -> usize {
-        self.0.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES)
-    }
-
-    fn into_bytes(self, len: usize, spare: Spare) -> Bytes {
-        let start = self.start();
-        Bytes::from_owner(Filled { room: self.0, filled: start..start + len, spare })
+    /// Reads what the system has in memory, as if it were nothing where that is none of it: the thread that
+    /// encrypts the bytes has them in its cache then, and no other need be woken.
+    fn read_at_once(&self, bytes: &mut [u8], at: u64) -> usize {
+        // File systems in memory know no reading without waiting, for they never wait.
+        let flags = if self.is_in_memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
+        rustix::io::preadv2(&self.file, &mut [io::IoSliceMut::new(bytes)], at, flags).unwrap_or(0)
     }
 }
 
-fn lock(spare: &Spare) -> MutexGuard<'_, Vec<Vec<u8>>> {
-    spare.lock().unwrap_or_else(PoisonError::into_inner)
+fn is_in_memory(file: &File) -> bool {
+    /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of `linux/magic.h`.
+    const IN_MEMORY: [rustix::fs::FsWord; 2] = [0x0102_1994, 0x8584_58f6];
+    rustix::fs::fstatfs(file).is_ok_and(|stat| IN_MEMORY.contains(&stat.f_type))
 }
 
 /// Bytes that were read; their memory goes back when the last of them is sent.
 struct Filled {
-    room: Vec<u8>,
-    filled: Range<usize>,
-    spare: Spare,
+    room: Room,
+    len: usize,
+}
+
+impl Filled {
+    fn bytes(room: Room, len: usize) -> Bytes {
+        Bytes::from_owner(Self { room, len })
+    }
 }
 
 impl AsRef<[u8]> for Filled {
     fn as_ref(&self) -> &[u8] {
-        &self.room[self.filled.clone()]
+        &self.room[..self.len]
     }
 }
 
 impl Drop for Filled {
     fn drop(&mut self) {
-        lock(&self.spare).push(std::mem::take(&mut self.room));
+        ROOMS.give_back(std::mem::take(&mut self.room));
     }
 }
 

@@ -24,11 +24,10 @@ use super::engine::Engine;
 use super::queue::{Job, Task};
 use super::root::Stamp;
 use super::settle::Outcome;
+use crate::room::Room;
 
 /// Bytes read at a time: stays in a core's own cache until it is hashed.
 const READ_BYTES: usize = 256 << 10;
-/// A buffer that begins a page: the kernel copies into it five times as fast as beside one on some processors.
-const PAGE_BYTES: usize = 4_096;
 
 /// The step of the clock that stamps files: a kernel tick is at most 10 ms.
 pub(crate) const STEP: Duration = Duration::from_millis(50);
@@ -62,9 +61,7 @@ pub(crate) struct Start {
 
 /// One hashing thread, until the queue is closed.
 pub(crate) fn run(engine: &Engine) {
-    let mut room = vec![0; READ_BYTES + PAGE_BYTES];
-    let start = room.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
-    let buffer = &mut room[start..start + READ_BYTES];
+    let buffer = &mut *Room::new(READ_BYTES);
     while let Some(task) = engine.queue.next() {
         match task {
             Task::Small(jobs) => jobs.iter().for_each(|job| hash_small(engine, job, buffer)),

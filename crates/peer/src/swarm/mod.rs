@@ -4,6 +4,8 @@
 
 mod plan;
 
+mod answer;
+mod line;
 mod pool;
 mod request;
 mod run;

@@ -10,17 +10,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use peerage_wire::PeerId;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::TlsConnector;
 
+use super::line::{Cutter, Line, LineError};
 use crate::identity::Identity;
 use crate::tls;
 
@@ -30,10 +26,7 @@ pub(crate) const PEER_CONNECTIONS_MAX: usize = 4;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept: a little less than a door waits for the next request.
 const IDLE_MAX: Duration = Duration::from_secs(8);
-/// Bytes read from a socket at a time; TLS by itself would take 4 KiB.
-const READ_BYTES: usize = 256 << 10;
 
-type Sender = SendRequest<Empty<Bytes>>;
 /// A peer and where it was reached.
 type Place = (PeerId, SocketAddr);
 
@@ -58,7 +51,7 @@ pub struct Pool {
 
 struct Kept {
     permits: Arc<Semaphore>,
-    idle: Vec<(Sender, Instant)>,
+    idle: Vec<(Line, Instant)>,
 }
 
 impl Pool {
@@ -74,7 +67,7 @@ impl Pool {
         let permit =
             permits.acquire_owned().await.map_err(|error| ConnectError::Handshake(error.to_string()))?;
         match self.take_idle(place) {
-            Some(sender) => Ok(self.lease_of(place, sender, permit, Origin::Kept)),
+            Some(line) => Ok(self.lease_of(place, line, permit, Origin::Kept)),
             None => Ok(self.lease_of(place, self.connect(place).await?, permit, Origin::New)),
         }
     }
@@ -88,51 +81,40 @@ impl Pool {
     fn lease_of(
         self: &Arc<Self>,
         place: Place,
-        sender: Sender,
+        line: Line,
         permit: OwnedSemaphorePermit,
         origin: Origin,
     ) -> Lease {
-        Lease { pool: Arc::clone(self), place, sender, origin, _permit: permit }
+        Lease { pool: Arc::clone(self), place, line, origin, _permit: permit }
     }
 
     fn permits(&self, place: Place) -> Arc<Semaphore> {
         let mut peers = self.lock();
         let now = Instant::now();
         peers.retain(|_, kept| {
-            kept.idle.retain(|(sender, since)| is_usable(sender, *since, now));
+            kept.idle.retain(|(line, since)| is_usable(line, *since, now));
             !kept.idle.is_empty() || Arc::strong_count(&kept.permits) > 1
         });
         let new = || Kept { permits: Arc::new(Semaphore::new(PEER_CONNECTIONS_MAX)), idle: Vec::new() };
         Arc::clone(&peers.entry(place).or_insert_with(new).permits)
     }
 
-    fn take_idle(&self, place: Place) -> Option<Sender> {
-        self.lock().get_mut(&place)?.idle.pop().map(|(sender, _)| sender)
+    fn take_idle(&self, place: Place) -> Option<Line> {
+        self.lock().get_mut(&place)?.idle.pop().map(|(line, _)| line)
     }
 
-    async fn connect(&self, (peer, address): Place) -> Result<Sender, ConnectError> {
+    async fn connect(&self, (peer, address): Place) -> Result<Line, ConnectError> {
         let config = tls::client_config(&self.identity, peer);
         let config = config.map_err(|error| ConnectError::Handshake(error.to_string()))?;
         let dialled = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
         let stream = dialled.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Dial)?;
-        // Requests are written whole, so waiting to fill a packet would only delay them.
-        stream.set_nodelay(true).map_err(ConnectError::Dial)?;
-        let stream = BufReader::with_capacity(READ_BYTES, stream);
-        let name = ServerName::IpAddress(address.ip().into());
-        let shaken = TlsConnector::from(config).connect(name, stream);
-        let shaken = tokio::time::timeout(CONNECT_TIMEOUT, shaken).await;
-        let stream = shaken.map_err(|_| ConnectError::Timeout)?.map_err(|error| refused(&error))?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(READ_BYTES)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| ConnectError::Handshake(error.to_string()))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%address, %error, "a connection to a source ended");
-            }
-        });
-        Ok(sender)
+        let stream = Arc::new(blocking(stream).map_err(ConnectError::Dial)?);
+        let cutter = Cutter::new(Arc::clone(&stream));
+        let shaking = tokio::task::spawn_blocking(move || shake(stream, config, address));
+        let line = tokio::time::timeout(CONNECT_TIMEOUT, shaking).await.map_err(|_| ConnectError::Timeout)?;
+        let line = line.map_err(|error| ConnectError::Handshake(error.to_string()))??;
+        cutter.spare();
+        Ok(line)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Place, Kept>> {
@@ -140,19 +122,35 @@ impl Pool {
     }
 }
 
-fn is_usable(sender: &Sender, since: Instant, now: Instant) -> bool {
-    !sender.is_closed() && now.saturating_duration_since(since) < IDLE_MAX
+/// For the thread that will read it.
+fn blocking(stream: TcpStream) -> io::Result<std::net::TcpStream> {
+    // Requests are written whole, so waiting to fill a packet would only delay them.
+    stream.set_nodelay(true)?;
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+fn shake(
+    stream: Arc<std::net::TcpStream>,
+    config: Arc<ClientConfig>,
+    address: SocketAddr,
+) -> Result<Line, ConnectError> {
+    Line::open(stream, config, ServerName::IpAddress(address.ip().into())).map_err(|error| refused(&error))
+}
+
+fn is_usable(line: &Line, since: Instant, now: Instant) -> bool {
+    line.is_quiet() && now.saturating_duration_since(since) < IDLE_MAX
 }
 
 /// A key that is not the expected one is told from a stranger's garbage.
-fn refused(error: &io::Error) -> ConnectError {
+fn refused(error: &LineError) -> ConnectError {
     use rustls::{CertificateError, Error};
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
-    match cause {
-        Some(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)) => {
+    match error {
+        LineError::Tls(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)) => {
             ConnectError::WrongKey
         }
-        _ => ConnectError::Handshake(error.to_string()),
+        error => ConnectError::Handshake(error.to_string()),
     }
 }
 
@@ -167,7 +165,7 @@ pub(crate) enum Origin {
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     place: Place,
-    pub(crate) sender: Sender,
+    pub(crate) line: Line,
     pub(crate) origin: Origin,
     _permit: OwnedSemaphorePermit,
 }
@@ -175,15 +173,15 @@ pub(crate) struct Lease {
 impl Lease {
     /// Keeps the connection for the next request; its answer must have been read to the end.
     pub(crate) fn give_back(self) {
-        let Self { pool, place, sender, .. } = self;
+        let Self { pool, place, line, .. } = self;
         if let Some(kept) = pool.lock().get_mut(&place) {
-            kept.idle.push((sender, Instant::now()));
+            kept.idle.push((line, Instant::now()));
         }
     }
 
     /// Replaces a kept connection that turned out to be closed.
     pub(crate) async fn renew(&mut self) -> Result<(), ConnectError> {
-        self.sender = self.pool.connect(self.place).await?;
+        self.line = self.pool.connect(self.place).await?;
         self.origin = Origin::New;
         Ok(())
     }

@@ -5,10 +5,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HOST, RANGE, RETRY_AFTER};
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::Empty;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use peerage_wire::api::Source;
 
 use super::plan::Fault;
@@ -29,14 +27,19 @@ impl Asked {
         self.bytes == (0..self.size)
     }
 
+    /// How many bytes that is.
+    pub(super) const fn len(&self) -> u64 {
+        self.bytes.end - self.bytes.start
+    }
+
     /// The request for them.
-    pub(super) fn request(&self, source: &Source) -> Result<Request<Empty<Bytes>>, Broken> {
-        let mut request = Request::get(&self.path).header(HOST, source.address.to_string());
-        if !self.is_whole() {
-            request = request.header(RANGE, format!("bytes={}-{}", self.bytes.start, self.bytes.end - 1));
-        }
-        let garbled = |error: http::Error| Broken::Failed(Fault::Garbled, error.to_string());
-        request.body(Empty::new()).map_err(garbled)
+    pub(super) fn request(&self, source: &Source) -> Vec<u8> {
+        let Self { path, bytes, .. } = self;
+        let range = match self.is_whole() {
+            true => String::new(),
+            false => format!("range: bytes={}-{}\r\n", bytes.start, bytes.end - 1),
+        };
+        format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{range}\r\n", source.address).into_bytes()
     }
 
     /// Whether an answer brings just those bytes.
@@ -54,7 +57,7 @@ impl Asked {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return failed(Fault::Refused, "refused"),
             status => return failed(Fault::Garbled, &format!("answered {status}")),
         }
-        let expected = self.bytes.end - self.bytes.start;
+        let expected = self.len();
         match header(headers, &CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok()) {
             Some(length) if length == expected => Ok(()),
             Some(length) => failed(Fault::Garbled, &format!("sends {length} bytes instead of {expected}")),

@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::plan::{Action, Event, Fault, Outcome, Plan, Ranges, RunId};
 use super::pool::Pool;
-use super::source::{Broken, Counters, Errand, Job, Memory, Report};
+use super::source::{Broken, Counters, Errand, Job, Report};
 use crate::download::{FindError, SourceFault, Sources};
 use crate::part::{DiskError, Part};
 use crate::progress::{Progress, Stage};
@@ -41,7 +41,6 @@ pub(crate) struct Swarm<'a> {
     busy: Option<PeerId>,
     running: BTreeMap<RunId, Running>,
     tasks: JoinSet<()>,
-    memory: Memory,
     reports: mpsc::UnboundedReceiver<(RunId, Report)>,
     reporter: mpsc::UnboundedSender<(RunId, Report)>,
     asking: OptionFuture<BoxFuture<'a, Result<Vec<Source>, FindError>>>,
@@ -87,7 +86,6 @@ impl<'a> Swarm<'a> {
             busy: None,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
-            memory: Memory::default(),
             reports,
             reporter,
             asking: None.into(),
@@ -156,6 +154,7 @@ impl<'a> Swarm<'a> {
             },
             Action::Cancel(run) => self.stop(run),
             Action::Drop { peer, fault } => {
+                self.faults.entry(peer).or_insert_with(|| "sent nothing for too long".to_owned());
                 tracing::debug!(peer = %peer.short(), ?fault, why = self.faults.get(&peer), "source dropped");
             }
             Action::AskIndex => self.asking = Some(self.index.find(self.hash)).into(),
@@ -175,7 +174,6 @@ impl<'a> Swarm<'a> {
             job: Arc::clone(job),
             pool: Arc::clone(&self.pool),
             counters: Arc::clone(&counters),
-            memory: self.memory.clone(),
             reports: self.reporter.clone(),
         };
         let task = self.tasks.spawn(errand.run());

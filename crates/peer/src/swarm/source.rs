@@ -1,29 +1,33 @@
-//! One run: a request to one source, its answer proven piece by piece and written.
+//! One run with one source: a request, and its answer proven piece by piece and written, all by one thread.
 //!
-//! Invariants: no byte is written that was not proven; reading goes on while the piece before is being written,
-//! and no further, so a run holds two pieces of memory; what is reported comes in order.
+//! Invariants: no byte is written that was not proven; a piece is hashed while its bytes are in the core's cache and
+//! written by the thread that has them there, so a run holds one piece of memory and wakes nobody between request
+//! and end; what is reported comes in order.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use http::Response;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use peerage_wire::api::Source;
 use peerage_wire::{ContentHash, PIECE_BYTES, PieceHasher, PieceList, limits, piece_count, piece_len};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
+use super::answer::{AnswerError, Body, Head, ask};
+use super::line::LineError;
 use super::plan::{Fault, RunId};
 use super::pool::{ConnectError, Lease, Origin, Pool};
 use super::request::Asked;
 use crate::part::{DiskError, Part};
+use crate::room::Rooms;
 
 /// Bytes hashed at a time: enough for every lane of the processor, few enough to be in its cache still.
 const HASH_BYTES: usize = 128 << 10;
+
+/// Memory for pieces: one for each run that is under way.
+static ROOMS: Rooms = Rooms::new(ROOM_BYTES, 16);
+const ROOM_BYTES: usize = 1 << 20;
+const _: () = assert!(ROOM_BYTES as u64 == PIECE_BYTES, "a room holds a piece");
 
 /// What a swarm is after.
 pub(super) enum Job {
@@ -60,20 +64,6 @@ pub(super) struct Counters {
     pub(super) is_writing: AtomicBool,
 }
 
-/// Memory for pieces, handed from run to run: fresh memory costs as much as a copy. At most two pieces a run.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Memory(Arc<Mutex<Vec<Vec<u8>>>>);
-
-impl Memory {
-    fn take(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    fn give_back(&self, piece: Vec<u8>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
-    }
-}
-
 /// One run.
 pub(super) struct Errand {
     pub(super) id: RunId,
@@ -82,38 +72,62 @@ pub(super) struct Errand {
     pub(super) job: Arc<Job>,
     pub(super) pool: Arc<Pool>,
     pub(super) counters: Arc<Counters>,
-    pub(super) memory: Memory,
     pub(super) reports: mpsc::UnboundedSender<(RunId, Report)>,
 }
 
+/// How far a run came on one line.
+enum Fetched {
+    All,
+    /// The line was kept from before and had been closed meanwhile.
+    Stale(Box<Lease>),
+}
+
 impl Errand {
-    /// Runs it, and tells how it comes on.
+    /// Runs it, and tells how it comes on. Dropping the future cuts the line.
     pub(super) async fn run(self) {
-        if let Err(broken) = self.fetch().await {
-            self.report(Report::Ended(broken));
+        let errand = Arc::new(self);
+        if let Err(broken) = errand.fetch().await {
+            errand.report(Report::Ended(broken));
         }
     }
 
-    async fn fetch(&self) -> Result<(), Broken> {
+    async fn fetch(self: &Arc<Self>) -> Result<(), Broken> {
         let place = (self.source.peer, self.source.address);
-        let lease = self.pool.lease(place).await.map_err(|error| unconnected(&error))?;
+        let mut lease = self.pool.lease(place).await.map_err(|error| unconnected(&error))?;
         self.report(Report::Asked);
-        let asked = self.asked();
-        let (lease, answer) = self.ask(lease, &asked).await?;
-        let (head, body) = answer.into_parts();
-        if let Err(broken) = asked.check(head.status, &head.headers) {
-            // A short refusal is read to its end, so that the connection can be used again.
-            if Limited::new(body, limits::BODY_BYTES_MAX).collect().await.is_ok() {
-                lease.give_back();
+        loop {
+            let (errand, cutter) = (Arc::clone(self), lease.line.cutter());
+            let fetching = tokio::task::spawn_blocking(move || errand.fetch_over(lease));
+            let fetched = fetching.await.map_err(|error| garbled(&error))?;
+            cutter.spare();
+            match fetched? {
+                Fetched::All => return Ok(()),
+                Fetched::Stale(stale) => lease = *stale,
             }
+            lease.renew().await.map_err(|error| unconnected(&error))?;
+        }
+    }
+
+    /// Asks, and takes what comes. Blocks.
+    fn fetch_over(&self, mut lease: Lease) -> Result<Fetched, Broken> {
+        let asked = self.asked();
+        let head = match ask(&mut lease, &asked.request(&self.source)) {
+            Err(AnswerError::Cut(_)) if lease.origin == Origin::Kept => {
+                return Ok(Fetched::Stale(Box::new(lease)));
+            }
+            head => head?,
+        };
+        if let Err(broken) = asked.check(head.status, &head.headers) {
+            self.skip(lease, &head);
             return Err(broken);
         }
         self.report(Report::Began);
-        let answer = Answer { body, pending: Bytes::new(), counters: &self.counters, lease };
+        let body = Body::new(lease, &head, asked.len(), &self.counters.received_bytes);
         match &*self.job {
-            Job::List { hash, size, found } => self.take_list(answer, (*hash, *size), found).await,
-            Job::Pieces { list, part } => self.take_pieces(answer, list, part).await,
+            Job::List { hash, size, found } => self.take_list(body, (*hash, *size), found)?,
+            Job::Pieces { list, part } => self.take_pieces(body, list, part)?,
         }
+        Ok(Fetched::All)
     }
 
     /// What the request says.
@@ -131,101 +145,66 @@ impl Errand {
         }
     }
 
-    /// Sends the request; once more over a new connection where a kept one turns out to be closed.
-    async fn ask(&self, mut lease: Lease, asked: &Asked) -> Result<(Lease, Response<Incoming>), Broken> {
-        loop {
-            let request = asked.request(&self.source)?;
-            let sent = match lease.sender.ready().await {
-                Ok(()) => lease.sender.send_request(request).await,
-                Err(error) => Err(error),
-            };
-            match sent {
-                Ok(answer) => return Ok((lease, answer)),
-                Err(_) if lease.origin == Origin::Kept => {
-                    lease.renew().await.map_err(|error| unconnected(&error))?;
-                }
-                Err(error) if error.is_parse() => {
-                    return Err(Broken::Failed(
-                        Fault::Garbled,
-                        format!("does not speak the protocol: {error}"),
-                    ));
-                }
-                Err(error) => return Err(cut(&error)),
+    /// Reads a short refusal to its end, so that the line can be used again.
+    fn skip(&self, lease: Lease, head: &Head) {
+        let Some(len) = head.content_length().filter(|len| *len <= limits::BODY_BYTES_MAX as u64) else {
+            return;
+        };
+        let mut body = Body::new(lease, head, len, &self.counters.received_bytes);
+        while !body.is_over() {
+            if body.next(usize::MAX, |_| {}).is_err() {
+                return;
             }
         }
+        body.end();
     }
 
-    async fn take_list(
+    fn take_list(
         &self,
-        mut answer: Answer<'_>,
+        mut body: Body<'_>,
         (hash, size): (ContentHash, u64),
         found: &OnceLock<Arc<PieceList>>,
     ) -> Result<(), Broken> {
-        let len = usize::try_from(piece_count(size) * 32).unwrap_or(usize::MAX);
+        // Grows with what has come, not with what was promised.
         let mut bytes = Vec::new();
-        answer.fill(&mut bytes, len, |_| {}).await?;
-        answer.end().await;
-        let proving = tokio::task::spawn_blocking(move || PieceList::prove(hash, size, &bytes));
-        match proving.await {
-            Ok(Ok(list)) => {
-                // Where two sources send it, either will do.
-                let _ = found.set(Arc::new(list));
-                self.report(Report::Proven(0));
-                Ok(())
-            }
-            Ok(Err(error)) => Err(Broken::Wrong(format!("sent a wrong piece list: {error}"))),
-            Err(error) => Err(Broken::Failed(Fault::Garbled, error.to_string())),
+        while !body.is_over() {
+            body.next(usize::MAX, |more| bytes.extend_from_slice(more))?;
         }
+        body.end();
+        let list = PieceList::prove(hash, size, &bytes)
+            .map_err(|error| Broken::Wrong(format!("sent a wrong piece list: {error}")))?;
+        // Where two sources send it, either will do.
+        let _ = found.set(Arc::new(list));
+        self.report(Report::Proven(0));
+        Ok(())
     }
 
-    async fn take_pieces(
-        &self,
-        mut answer: Answer<'_>,
-        list: &Arc<PieceList>,
-        part: &Arc<Part>,
-    ) -> Result<(), Broken> {
-        let mut writing: Option<Writing> = None;
-        let mut last = Vec::new();
+    fn take_pieces(&self, mut body: Body<'_>, list: &PieceList, part: &Part) -> Result<(), Broken> {
+        let mut room = ROOMS.take();
         for index in self.units.clone() {
-            let read = read_piece(&mut answer, list, index, self.memory.take()).await;
-            // Even where this piece failed the one before is waited for, so that the order of reports holds.
-            self.written(writing.take()).await?;
-            let piece = read?;
-            if index + 1 == self.units.end {
-                last = piece;
-            } else {
-                writing = Some(self.write(part, index, piece));
+            let piece = &mut room[..usize::try_from(piece_len(list.size(), index)).unwrap_or(0)];
+            let mut hasher = PieceHasher::new(list.size(), index);
+            body.fill(piece, HASH_BYTES, |bytes| hasher.update(bytes))?;
+            if !list.is_proven(index, &hasher.finish()) {
+                return Err(Broken::Wrong(format!("sent a wrong piece ({index})")));
+            }
+            self.write(part, index, piece)?;
+            if index + 1 < self.units.end {
+                self.report(Report::Proven(index));
             }
         }
-        // Before the last report: with it the download may be over, and with the download this run.
-        answer.end().await;
-        self.written(Some(self.write(part, self.units.end - 1, last))).await
+        ROOMS.give_back(room);
+        // Before the last report: with it the download may be over, and the line is wanted for the next.
+        body.end();
+        self.report(Report::Proven(self.units.end - 1));
+        Ok(())
     }
 
-    /// Begins to write a proven piece, and reports it once that is done.
-    fn write(&self, part: &Arc<Part>, index: u64, piece: Vec<u8>) -> Writing {
-        let (part, reports, id, memory) =
-            (Arc::clone(part), self.reports.clone(), self.id, self.memory.clone());
-        tokio::task::spawn_blocking(move || {
-            part.write_piece(index, &piece)?;
-            // Nobody listens any more where the download was given up.
-            let _ = reports.send((id, Report::Proven(index)));
-            memory.give_back(piece);
-            Ok(())
-        })
-    }
-
-    /// Waits for a piece to be written.
-    async fn written(&self, writing: Option<Writing>) -> Result<(), Broken> {
-        let Some(writing) = writing else { return Ok(()) };
+    fn write(&self, part: &Part, index: u64, piece: &[u8]) -> Result<(), Broken> {
         self.counters.is_writing.store(true, Ordering::Relaxed);
-        let written = writing.await;
+        let written = part.write_piece(index, piece);
         self.counters.is_writing.store(false, Ordering::Relaxed);
-        match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Broken::Disk(error)),
-            Err(error) => Err(Broken::Failed(Fault::Garbled, error.to_string())),
-        }
+        written.map_err(Broken::Disk)
     }
 
     fn report(&self, report: Report) {
@@ -234,74 +213,19 @@ impl Errand {
     }
 }
 
-/// A piece on its way to the disk.
-type Writing = JoinHandle<Result<(), DiskError>>;
-
-async fn read_piece(
-    answer: &mut Answer<'_>,
-    list: &PieceList,
-    index: u64,
-    mut piece: Vec<u8>,
-) -> Result<Vec<u8>, Broken> {
-    let len = usize::try_from(piece_len(list.size(), index)).unwrap_or(usize::MAX);
-    let mut hasher = PieceHasher::new(list.size(), index);
-    piece.clear();
-    piece.reserve_exact(len);
-    answer.fill(&mut piece, len, |bytes| hasher.update(bytes)).await?;
-    if list.is_proven(index, &hasher.finish()) {
-        Ok(piece)
-    } else {
-        Err(Broken::Wrong(format!("sent a wrong piece ({index})")))
+impl From<AnswerError> for Broken {
+    fn from(error: AnswerError) -> Self {
+        let fault = match error {
+            AnswerError::Cut(_) => Fault::Unreachable,
+            AnswerError::Garbled(_) => Fault::Garbled,
+        };
+        Self::Failed(fault, error.to_string())
     }
 }
 
-/// An answer's bytes, as they come.
-struct Answer<'a> {
-    body: Incoming,
-    pending: Bytes,
-    counters: &'a Counters,
-    lease: Lease,
-}
-
-impl Answer<'_> {
-    /// Appends until `buffer` holds `len` bytes; `see` gets them all, in strides that suit hashing.
-    async fn fill(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        len: usize,
-        mut see: impl FnMut(&[u8]),
-    ) -> Result<(), Broken> {
-        let mut seen = buffer.len();
-        while buffer.len() < len {
-            if !self.pending.has_remaining() {
-                self.pending = self.next().await?;
-            }
-            // Grows with what has come, not with what was promised.
-            let step = self.pending.len().min(len - buffer.len());
-            buffer.extend_from_slice(&self.pending[..step]);
-            self.pending.advance(step);
-            self.counters.received_bytes.fetch_add(step as u64, Ordering::Relaxed);
-            if buffer.len() - seen >= HASH_BYTES || buffer.len() == len {
-                see(&buffer[seen..]);
-                seen = buffer.len();
-            }
-        }
-        Ok(())
-    }
-
-    async fn next(&mut self) -> Result<Bytes, Broken> {
-        match self.body.frame().await {
-            Some(Ok(frame)) => Ok(frame.into_data().unwrap_or_default()),
-            Some(Err(error)) => Err(cut(&error)),
-            None => Err(Broken::Failed(Fault::Unreachable, "went away".to_owned())),
-        }
-    }
-
-    /// Where the answer ends here, as it should, its connection is for the next request at once.
-    async fn end(mut self) {
-        if !self.pending.has_remaining() && self.body.frame().await.is_none() {
-            self.lease.give_back();
-        }
+impl From<LineError> for Broken {
+    fn from(error: LineError) -> Self {
+        AnswerError::Cut(error).into()
     }
 }
 
@@ -314,6 +238,6 @@ fn unconnected(error: &ConnectError) -> Broken {
     Broken::Failed(fault, error.to_string())
 }
 
-fn cut(error: &hyper::Error) -> Broken {
-    Broken::Failed(Fault::Unreachable, format!("broke off: {error}"))
+fn garbled(error: &dyn std::fmt::Display) -> Broken {
+    Broken::Failed(Fault::Garbled, error.to_string())
 }
