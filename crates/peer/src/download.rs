@@ -3,6 +3,8 @@
 //! Invariants: a finished file is the content that was asked for, or there is an error and no file; dropping
 //! the future at any time leaves a part that the same want resumes.
 
+mod bundle;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::progress::{Progress, Stage};
 use crate::swarm::{End, Outcome, Ranges, Swarm};
 
 pub use crate::swarm::Pool;
+pub use bundle::{SMALL_BYTES_MAX, download_bundles};
 
 /// A content, and the place below the output folder that it should have.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use peerage_wire::api::{Doors, Source};
-use peerage_wire::{ContentHash, PIECE_BYTES, PieceHasher, PieceList, piece_count, piece_len};
+use peerage_wire::{ContentHash, PIECE_BYTES, PieceHasher, PieceList, bundle, piece_count, piece_len};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -85,7 +85,9 @@ impl Honest {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().canonicalize().unwrap();
         for (name, bytes) in files {
-            write_long_ago(&folder.join(name), bytes);
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write_long_ago(&path, bytes);
         }
         let catalogue = Arc::new(Catalogue::new());
         let spec = ShareSpec { name: "share".to_owned(), dir: folder.clone() };
@@ -232,6 +234,7 @@ impl Served {
             Trick::BusyFor(requests) if number < requests => {
                 "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_owned()
             }
+            _ if request.starts_with("POST ") => return self.send_bundle(stream, &request).await,
             _ if request.contains("/pieces ") => {
                 let mut list = list_of(&self.content).to_bytes();
                 if self.trick == Trick::WrongList {
@@ -273,6 +276,21 @@ impl Served {
         stream.flush().await.ok()
     }
 
+    /// Its content for every hash that is asked for, with one byte wrong where that is its trick.
+    async fn send_bundle(&self, stream: &mut TlsStream<TcpStream>, request: &str) -> Option<()> {
+        let (_, body) = request.split_once("\r\n\r\n")?;
+        let mut entry = [&(self.content.len() as u64).to_be_bytes()[..], &self.content].concat();
+        if let Trick::WrongByte(at) = self.trick {
+            entry[bundle::LENGTH_BYTES + at] ^= 0x10;
+        }
+        let bytes = entry.repeat(body.lines().count());
+        stream.write_all(head("200 OK", bytes.len(), None).as_bytes()).await.ok()?;
+        let sent = if self.trick == Trick::CutAfter(0) { &bytes[..bytes.len() / 2] } else { &bytes };
+        stream.write_all(sent).await.ok()?;
+        stream.flush().await.ok()?;
+        (self.trick != Trick::CutAfter(0)).then_some(())
+    }
+
     async fn dribble(&self, stream: &mut TlsStream<TcpStream>, chunk: &[u8]) -> Option<()> {
         for byte in chunk {
             stream.write_all(&[*byte]).await.ok()?;
@@ -288,7 +306,11 @@ async fn read_request(stream: &mut TlsStream<TcpStream>) -> Option<String> {
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
     }
-    String::from_utf8(head).ok()
+    let text = String::from_utf8(head).ok()?;
+    let len = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; len.unwrap_or(0)];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(text + &String::from_utf8(body).ok()?)
 }
 
 fn range_of(request: &str, size: usize) -> Range<usize> {

@@ -15,6 +15,7 @@ mod shown;
 mod size;
 
 pub mod api;
+pub mod bundle;
 pub mod limits;
 pub mod session;
 

@@ -67,6 +67,10 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub const UPLOAD_SLOTS: usize = 8;
 /// Uploads at the same time to one peer, so that nobody takes every slot.
 pub const UPLOAD_SLOTS_PER_PEER: usize = 4;
+/// Contents asked for in one `POST /v1/blobs`: their hashes, 65 bytes each, are read at once.
+pub const BUNDLE_CONTENTS_MAX: usize = 1_024;
+/// Bytes of the contents in one answer to it: what a door holds in memory for one slot.
+pub const BUNDLE_BYTES_MAX: usize = 4 << 20;
 /// The largest content: 16 TiB, whose piece list is 512 MiB.
 pub const CONTENT_BYTES_MAX: u64 = 16 << 40;
 

@@ -8,6 +8,7 @@ use crate::testing::{Honest, MIB, Trick, Trickster, content, hash, list_of, piec
 use std::path::Path;
 
 mod broken;
+mod bundle;
 
 struct Fixture {
     temporary: tempfile::TempDir,

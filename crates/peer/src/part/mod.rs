@@ -5,6 +5,7 @@
 //! file itself); what a part holds is never trusted, every piece of it is hashed again before it counts; the
 //! finished file is on the disk before it gets its name.
 
+mod bundle;
 mod place;
 mod resume;
 
@@ -21,6 +22,7 @@ use peerage_wire::{ContentHash, PIECE_BYTES, PieceList, SharePath, limits};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+pub(crate) use bundle::Bundle;
 pub(crate) use place::rename_new;
 
 /// How long to wait for a part that is locked: a download that was just cancelled may still be writing a piece.

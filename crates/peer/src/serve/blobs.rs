@@ -117,12 +117,12 @@ async fn pieces(door: &Door, caller: &Caller, hash: ContentHash, is_head: bool) 
 }
 
 /// Waits for an upload slot.
-async fn hold(door: &Door, caller: &Caller) -> Result<Held, Response<DoorBody>> {
+pub(super) async fn hold(door: &Door, caller: &Caller) -> Result<Held, Response<DoorBody>> {
     let slot = door.slots.take(caller.asker).await.map_err(too_busy)?;
     Ok(Held { _slot: slot, _sending: caller.meter.sending() })
 }
 
-fn response(status: StatusCode) -> response::Builder {
+pub(super) fn response(status: StatusCode) -> response::Builder {
     Response::builder().status(status).header(X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 
@@ -181,7 +181,7 @@ fn too_busy(busy: Busy) -> Response<DoorBody> {
     response
 }
 
-fn error(status: StatusCode, code: &str, message: &str, hint: &str) -> Response<DoorBody> {
+pub(super) fn error(status: StatusCode, code: &str, message: &str, hint: &str) -> Response<DoorBody> {
     let detail = ErrorDetail { code: code.to_owned(), message: message.to_owned(), hint: hint.to_owned() };
     let body = serde_json::to_vec(&ErrorBody { error: detail }).unwrap_or_default();
     let response =
@@ -190,6 +190,6 @@ fn error(status: StatusCode, code: &str, message: &str, hint: &str) -> Response<
 }
 
 /// A builder fails on a malformed header only, and every one here is made of digits and constants.
-fn finish(response: response::Builder, body: DoorBody) -> Response<DoorBody> {
+pub(super) fn finish(response: response::Builder, body: DoorBody) -> Response<DoorBody> {
     response.body(body).unwrap_or_else(|_| Response::new(DoorBody::empty()))
 }

@@ -5,6 +5,7 @@
 
 mod blobs;
 mod body;
+mod bundle;
 mod gate;
 mod host;
 mod meter;
@@ -18,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -180,9 +181,14 @@ async fn respond(
     caller: Arc<Caller>,
     request: Request<Incoming>,
 ) -> Result<Response<DoorBody>, Infallible> {
-    let is_ours = door.hosts.accept(&request);
-    let (head, _body) = request.into_parts();
-    Ok(if is_ours { answer(&door, &caller, &head).await } else { misdirected() })
+    if !door.hosts.accept(&request) {
+        return Ok(misdirected());
+    }
+    let (head, body) = request.into_parts();
+    Ok(match (&head.method, head.uri.path()) {
+        (&Method::POST, bundle::PATH) => bundle::answer(&door, &caller, body).await,
+        _ => answer(&door, &caller, &head).await,
+    })
 }
 
 #[cfg(test)]

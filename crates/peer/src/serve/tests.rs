@@ -104,6 +104,38 @@ async fn a_content_is_sent_whole_and_in_parts() {
     assert!(known.status == StatusCode::NOT_MODIFIED && known.body.is_empty());
 }
 
+/// `POST /v1/blobs` as `curl --data-binary` sends it.
+async fn post(source: &Source, body: &str) -> Got {
+    let (sender, connection) = http1::handshake(TokioIo::new(dial(source).await)).await.unwrap();
+    tokio::spawn(connection);
+    let mut sender: SendRequest<http_body_util::Full<Bytes>> = sender;
+    let request = Request::post("/v1/blobs").header(HOST, source.address.to_string());
+    let answer =
+        sender.send_request(request.body(Bytes::from(body.to_owned()).into()).unwrap()).await.unwrap();
+    let (head, body) = answer.into_parts();
+    Got { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+}
+
+#[tokio::test]
+async fn many_contents_come_in_one_answer_each_with_its_length() {
+    let (small, big) = (content(1_000), content(4 * MIB));
+    let honest = Honest::start(&[("small", &small), ("big", &big)]).await;
+    let [small_hash, big_hash, absent] = [hash(&small), hash(&big), hash(b"elsewhere")];
+    let got = post(&honest.source, &format!("{small_hash}\n{absent}\n{big_hash}\n{small_hash}\n")).await;
+    let entry = [&1_000_u64.to_be_bytes()[..], &small].concat();
+    let expected = [&entry[..], &[0xff; 8], &[&[0xff; 7][..], &[0xfe]].concat(), &entry].concat();
+    assert!(got.status == StatusCode::OK && got.body == expected);
+    assert_eq!(post(&honest.source, "").await.body.len(), 0);
+
+    let many = format!("{small_hash}\n").repeat(1_025);
+    for (body, told) in [("zz\n", "line 1 is no content hash"), (&many, "more than 1024 contents")] {
+        let got = post(&honest.source, body).await;
+        assert_eq!(got.status, StatusCode::BAD_REQUEST);
+        assert!(got.error().error.message.contains(told), "{:?}", got.error());
+    }
+    assert_eq!(post(&honest.source, &"x".repeat(100_000)).await.status, StatusCode::BAD_REQUEST);
+}
+
 #[tokio::test]
 async fn a_head_tells_what_a_get_would_send() {
     let content = content(MIB + 1);

@@ -5,12 +5,14 @@
 mod plan;
 
 mod answer;
+mod bundle;
 mod line;
 mod pool;
 mod request;
 mod run;
 mod source;
 
+pub(crate) use bundle::Errand as BundleErrand;
 pub use pool::Pool;
 pub(crate) use run::{End, Swarm};
 

@@ -1,0 +1,94 @@
+//! `POST /v1/blobs`: many small contents in one answer, so that a folder of 10,000 files costs no 10,000 round trips.
+//!
+//! Invariants: the same as for one content (a hash only, absent like forbidden, an upload slot for as long as the answer is
+//! sent); an answer holds at most [`limits::BUNDLE_BYTES_MAX`] in memory, and its length is known before its first byte.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use peerage_wire::api::codes;
+use peerage_wire::{ContentHash, bundle, limits};
+
+use super::Door;
+use super::blobs::{Caller, error, finish, hold, response};
+use super::body::DoorBody;
+use crate::catalogue::{Catalogue, OpenedContent};
+
+/// The path it is asked at.
+pub(crate) const PATH: &str = "/v1/blobs";
+/// Bytes of a request's body: 64 digits a line, and an end of line as any system writes it.
+const BODY_BYTES_MAX: usize = limits::BUNDLE_CONTENTS_MAX * 66;
+/// How long the body may take to come: the same as a head.
+const BODY_TIMEOUT: Duration = limits::HEADER_TIMEOUT;
+
+/// Answers with each content that is shared here.
+pub(crate) async fn answer(door: &Door, caller: &Caller, body: Incoming) -> Response<DoorBody> {
+    let hashes = match read(body).await {
+        Ok(hashes) => hashes,
+        Err(refusal) => return refusal,
+    };
+    let held = match hold(door, caller).await {
+        Ok(held) => held,
+        Err(refusal) => return refusal,
+    };
+    let catalogue = Arc::clone(&door.catalogue);
+    let gathered = tokio::task::spawn_blocking(move || gather(&catalogue, &hashes)).await;
+    let Ok(bytes) = gathered else {
+        let message = "the contents can't be read";
+        return error(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, message, "try another source");
+    };
+    let head = response(StatusCode::OK)
+        .header(CONTENT_TYPE, "application/octet-stream")
+        .header(CONTENT_LENGTH, bytes.len());
+    finish(head, DoorBody::of(bytes, Some(held)))
+}
+
+async fn read(body: Incoming) -> Result<Vec<ContentHash>, Response<DoorBody>> {
+    let refused = |message: &str| {
+        let hint = "send content hashes, one a line";
+        error(StatusCode::BAD_REQUEST, codes::BAD_REQUEST, message, hint)
+    };
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+    let bytes = match collected {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return Err(refused("the body is too long or was cut")),
+        Err(_) => return Err(refused("the body took too long")),
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|_| refused("the body is no text"))?;
+    bundle::parse(text).map_err(|error| refused(&error.to_string()))
+}
+
+/// Reads what fits. Blocks on the disk.
+fn gather(catalogue: &Catalogue, hashes: &[ContentHash]) -> Vec<u8> {
+    let mut answer = Vec::new();
+    let mut free = limits::BUNDLE_BYTES_MAX as u64;
+    for hash in hashes {
+        let Ok(opened) = catalogue.open(hash) else {
+            answer.extend_from_slice(&bundle::ABSENT.to_be_bytes());
+            continue;
+        };
+        if opened.size > free {
+            answer.extend_from_slice(&bundle::NO_ROOM.to_be_bytes());
+            continue;
+        }
+        free -= opened.size;
+        append(&mut answer, opened);
+    }
+    answer
+}
+
+/// A file that is shorter than it was counts as absent: a promised byte is never made up.
+fn append(answer: &mut Vec<u8>, OpenedContent { file, size }: OpenedContent) {
+    let start = answer.len();
+    answer.extend_from_slice(&size.to_be_bytes());
+    let read = file.take(size).read_to_end(answer);
+    if !read.is_ok_and(|read| read as u64 == size) {
+        answer.truncate(start);
+        answer.extend_from_slice(&bundle::ABSENT.to_be_bytes());
+    }
+}
