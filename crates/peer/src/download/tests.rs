@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::identity::Identity;
-use crate::serve::UploadSlots;
+use crate::rate::RateLimit;
+use crate::serve::{Door, UploadSlots};
 use crate::testing::{Honest, MIB, Trick, Trickster, content, hash, list_of, piece_of, source};
 use std::path::Path;
 
@@ -48,6 +49,22 @@ impl Fixture {
 
     fn part(&self, content: &[u8]) -> PathBuf {
         self.temporary.path().join(format!("got/file.bin.{}.part", hash(content).short()))
+    }
+}
+
+#[tokio::test]
+async fn a_limit_is_kept_on_either_side() {
+    let content = content(2 * MIB);
+    let limit = || Some(RateLimit::new(4 * MIB as u64).unwrap());
+    let (free, slow) = (Honest::start(&[("f", &content)]).await, |door: Door| door.with_limit(limit()));
+    let slow = Honest::start_with(&[("f", &content)], slow).await;
+    let (mut braked, unbraked) = (fixture(), fixture());
+    braked.pool = Arc::new(Pool::new(Arc::new(Identity::generate().unwrap())).with_limit(limit()));
+    for (fixture, source) in [(&braked, &free), (&unbraked, &slow)] {
+        let done = fixture.get(&content, vec![source.source.clone()]).await.unwrap();
+        assert!(read(&done.path) == content);
+        // Half a second, less what a burst and the sockets' own buffers may take at once.
+        assert!(done.elapsed >= Duration::from_millis(300), "it took {:?}", done.elapsed);
     }
 }
 

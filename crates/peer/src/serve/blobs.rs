@@ -14,7 +14,7 @@ use peerage_wire::ContentHash;
 use peerage_wire::api::{ErrorBody, ErrorDetail, codes};
 
 use super::Door;
-use super::body::{DoorBody, FileBody, Held};
+use super::body::{DoorBody, Held, Pace};
 use super::meter::Meter;
 use super::queue::Busy;
 use super::range::{Asked, asked};
@@ -86,7 +86,7 @@ async fn content(
         let last = range.end - 1;
         response = response.header(CONTENT_RANGE, format!("bytes {}-{last}/{size}", range.start));
     }
-    finish(response, DoorBody::File(FileBody::new(file, range, held)))
+    finish(response, DoorBody::file(file, range, held))
 }
 
 /// Opens a content, away from the connection's thread.
@@ -119,7 +119,8 @@ async fn pieces(door: &Door, caller: &Caller, hash: ContentHash, is_head: bool) 
 /// Waits for an upload slot.
 pub(super) async fn hold(door: &Door, caller: &Caller) -> Result<Held, Response<DoorBody>> {
     let slot = door.slots.take(caller.asker).await.map_err(too_busy)?;
-    Ok(Held { _slot: slot, _sending: caller.meter.sending() })
+    let pace = door.limit.clone().map(Pace::new);
+    Ok(Held { _slot: slot, _sending: caller.meter.sending(), pace })
 }
 
 pub(super) fn response(status: StatusCode) -> response::Builder {

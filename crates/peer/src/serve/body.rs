@@ -16,9 +16,11 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant, Sleep};
 
 use super::meter::Sending;
 use super::queue::Slot;
+use crate::rate::RateLimit;
 use crate::room::{Room, Rooms};
 
 /// Bytes read from a file at a time: what a core's cache holds. Larger reads were far slower, 64 KiB a fifth.
@@ -28,35 +30,67 @@ const READ_BYTES: usize = 256 << 10;
 static ROOMS: Rooms = Rooms::new(READ_BYTES, 24);
 
 /// An answer's body.
-pub(crate) enum DoorBody {
-    /// These bytes, or none.
-    Bytes {
-        bytes: Bytes,
-        /// Goes when they are sent.
-        _held: Option<Held>,
-    },
-    /// A part of a file.
+pub(crate) struct DoorBody {
+    content: Content,
+    /// Goes when all is sent.
+    held: Option<Held>,
+}
+
+enum Content {
+    Bytes(Bytes),
     File(FileBody),
 }
 
-/// What is held while a body is being sent.
+/// What is held while a body is being sent, and how fast that may be.
 pub(crate) struct Held {
     pub(crate) _slot: Slot,
     pub(crate) _sending: Sending,
+    pub(crate) pace: Option<Pace>,
+}
+
+/// Keeps a body within a limit.
+pub(crate) struct Pace {
+    limit: RateLimit,
+    pause: Pin<Box<Sleep>>,
+}
+
+impl Pace {
+    pub(crate) fn new(limit: RateLimit) -> Self {
+        Self { limit, pause: Box::pin(tokio::time::sleep(Duration::ZERO)) }
+    }
+
+    /// Pays for bytes that go out now: the next wait until they would have.
+    fn pay(&mut self, bytes: usize) {
+        let wait = self.limit.pay(bytes);
+        self.pause.as_mut().reset(Instant::now() + wait);
+    }
 }
 
 impl DoorBody {
     pub(crate) fn of(bytes: impl Into<Bytes>, held: Option<Held>) -> Self {
-        Self::Bytes { bytes: bytes.into(), _held: held }
+        Self { content: Content::Bytes(bytes.into()), held }
     }
 
     pub(crate) fn empty() -> Self {
         Self::of(Bytes::new(), None)
     }
+
+    /// The bytes `range` of `file`; the first read begins at once.
+    pub(crate) fn file(file: File, range: Range<u64>, held: Held) -> Self {
+        let most = held.pace.as_ref().map_or(READ_BYTES, |pace| pace.limit.step(READ_BYTES));
+        Self { content: Content::File(FileBody::new(file, range, most)), held: Some(held) }
+    }
+
+    const fn pace(&mut self) -> Option<&mut Pace> {
+        match &mut self.held {
+            Some(held) => held.pace.as_mut(),
+            None => None,
+        }
+    }
 }
 
 /// Bytes of a file on their way.
-pub(crate) struct FileBody {
+struct FileBody {
     file: Arc<File>,
     /// Whether the file lies in memory, so that no read ever waits for a disk.
     is_in_memory: bool,
@@ -64,8 +98,9 @@ pub(crate) struct FileBody {
     rest: Range<u64>,
     /// What was not handed out.
     left_bytes: u64,
+    /// Bytes of one read.
+    most: usize,
     reading: Reading,
-    _held: Held,
 }
 
 /// The read that was begun last.
@@ -79,19 +114,18 @@ enum Reading {
 }
 
 impl FileBody {
-    /// The bytes `range` of `file`; the first read begins at once.
-    pub(crate) fn new(file: File, range: Range<u64>, held: Held) -> Self {
+    fn new(file: File, range: Range<u64>, most: usize) -> Self {
         let left_bytes = range.end - range.start;
         let is_in_memory = is_in_memory(&file);
         let (file, rest) = (Arc::new(file), range);
-        let mut body = Self { file, is_in_memory, rest, left_bytes, reading: Reading::Over, _held: held };
+        let mut body = Self { file, is_in_memory, rest, left_bytes, most, reading: Reading::Over };
         body.reading = body.read_on();
         body
     }
 
     fn read_on(&mut self) -> Reading {
         let left = usize::try_from(self.rest.end - self.rest.start).unwrap_or(usize::MAX);
-        let (at, len) = (self.rest.start, left.min(READ_BYTES));
+        let (at, len) = (self.rest.start, left.min(self.most));
         if len == 0 {
             return Reading::Over;
         }
@@ -148,11 +182,8 @@ impl Drop for Filled {
     }
 }
 
-impl Body for FileBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+impl FileBody {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         let bytes = match &mut self.reading {
             Reading::Over => return Poll::Ready(None),
             Reading::Done(bytes) => Ok(std::mem::take(bytes)),
@@ -161,16 +192,8 @@ impl Body for FileBody {
             }
         };
         self.reading = if bytes.is_ok() { self.read_on() } else { Reading::Over };
-        let frame = bytes.inspect(|bytes| self.left_bytes -= bytes.len() as u64).map(Frame::data);
-        Poll::Ready(Some(frame.inspect_err(|error| tracing::warn!(%error, "a shared file can't be read"))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left_bytes == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left_bytes)
+        let bytes = bytes.inspect(|bytes| self.left_bytes -= bytes.len() as u64);
+        Poll::Ready(Some(bytes.inspect_err(|error| tracing::warn!(%error, "a shared file can't be read"))))
     }
 }
 
@@ -179,24 +202,36 @@ impl Body for DoorBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match &mut *self {
-            Self::Bytes { bytes, .. } if bytes.is_empty() => Poll::Ready(None),
-            Self::Bytes { bytes, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::File(file) => Pin::new(file).poll_frame(cx),
+        let mut most = READ_BYTES;
+        if let Some(pace) = self.pace() {
+            ready!(pace.pause.as_mut().poll(cx));
+            most = pace.limit.step(READ_BYTES);
         }
+        let next = match &mut self.content {
+            Content::Bytes(bytes) if bytes.is_empty() => None,
+            Content::Bytes(bytes) => Some(Ok(bytes.split_to(bytes.len().min(most)))),
+            Content::File(file) => ready!(file.poll_next(cx)),
+        };
+        if let (Some(pace), Some(Ok(bytes))) = (self.pace(), &next) {
+            pace.pay(bytes.len());
+        }
+        Poll::Ready(next.map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Bytes { bytes, .. } => bytes.is_empty(),
-            Self::File(file) => file.is_end_stream(),
-        }
+        self.left_bytes() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Bytes { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
-            Self::File(file) => file.size_hint(),
+        SizeHint::with_exact(self.left_bytes())
+    }
+}
+
+impl DoorBody {
+    const fn left_bytes(&self) -> u64 {
+        match &self.content {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::File(file) => file.left_bytes,
         }
     }
 }

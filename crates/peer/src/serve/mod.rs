@@ -33,6 +33,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::catalogue::Catalogue;
 use crate::identity::Identity;
+use crate::rate::RateLimit;
 use crate::tls;
 use blobs::{Caller, answer, misdirected};
 use body::DoorBody;
@@ -55,6 +56,7 @@ pub struct Door {
     catalogue: Arc<Catalogue>,
     identity: Arc<Identity>,
     slots: UploadSlots,
+    limit: Option<RateLimit>,
     hosts: Hosts,
 }
 
@@ -63,13 +65,19 @@ impl Door {
     #[must_use]
     pub fn new(catalogue: Arc<Catalogue>, identity: Arc<Identity>) -> Self {
         let slots = UploadSlots::new(limits::UPLOAD_SLOTS, limits::UPLOAD_SLOTS_PER_PEER);
-        Self { catalogue, identity, slots, hosts: Hosts::of_this_machine() }
+        Self { catalogue, identity, slots, limit: None, hosts: Hosts::of_this_machine() }
     }
 
     /// With slots that other doors of the same peer share.
     #[must_use]
     pub fn with_slots(self, slots: UploadSlots) -> Self {
         Self { slots, ..self }
+    }
+
+    /// Within a limit on what all uploads send together, which other doors of the same peer may share.
+    #[must_use]
+    pub fn with_limit(self, limit: Option<RateLimit>) -> Self {
+        Self { limit, ..self }
     }
 }
 

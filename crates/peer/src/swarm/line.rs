@@ -16,6 +16,7 @@ use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
 use rustls::{ClientConfig, client::ClientConnectionData};
 
+use crate::rate::RateLimit;
 use crate::room::Room;
 
 /// Bytes received at a time: what a core's own cache holds until they are proven.
@@ -45,6 +46,7 @@ pub(crate) struct Line {
     outbox: Vec<u8>,
     /// Decrypted, and left by who took the bytes before.
     rest: Vec<u8>,
+    limit: Option<RateLimit>,
 }
 
 /// What is to be done with a line.
@@ -67,9 +69,11 @@ impl Line {
         stream: Arc<TcpStream>,
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
+        limit: Option<RateLimit>,
     ) -> Result<Self, LineError> {
         let tls = UnbufferedClientConnection::new(config, name)?;
-        let mut line = Self { stream, tls, inbox: Inbox::new(), outbox: Vec::new(), rest: Vec::new() };
+        let (outbox, rest) = (Vec::new(), Vec::new());
+        let mut line = Self { stream, tls, inbox: Inbox::new(), outbox, rest, limit };
         line.achieve(Aim::Shake)?;
         Ok(line)
     }
@@ -107,13 +111,23 @@ impl Line {
             match self.step(&mut aim)? {
                 Step::Done => return Ok(()),
                 Step::Again => {}
-                Step::Starved => self.inbox.receive(&self.stream)?,
+                Step::Starved => self.wait()?,
             }
         }
     }
 
+    /// Waits for more bytes, and where there is a limit until they are within it.
+    fn wait(&mut self) -> Result<(), LineError> {
+        let most = self.limit.as_ref().map_or(RECEIVE_BYTES, |limit| limit.step(RECEIVE_BYTES));
+        let bytes = self.inbox.receive(&self.stream, most)?;
+        if let Some(limit) = &self.limit {
+            std::thread::sleep(limit.pay(bytes));
+        }
+        Ok(())
+    }
+
     fn step(&mut self, aim: &mut Aim<'_>) -> Result<Step, LineError> {
-        let Self { stream, tls, inbox, outbox, rest } = self;
+        let Self { stream, tls, inbox, outbox, rest, .. } = self;
         let UnbufferedStatus { discard, state } = tls.process_tls_records(inbox.filled());
         let step = match state? {
             ConnectionState::ReadTraffic(mut traffic) => {
@@ -211,20 +225,21 @@ impl Inbox {
         self.start += bytes;
     }
 
-    /// Waits for more.
-    fn receive(&mut self, mut stream: &TcpStream) -> Result<(), LineError> {
+    /// Waits for more, at most so many bytes; how many came.
+    fn receive(&mut self, mut stream: &TcpStream, most: usize) -> Result<usize, LineError> {
         if self.start > 0 {
             // At most a record that has not come whole.
             self.room.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         }
+        let end = self.room.len().min(self.end + most);
         loop {
-            match stream.read(&mut self.room[self.end..]) {
+            match stream.read(&mut self.room[self.end..end]) {
                 Ok(0) => return Err(LineError::Closed),
                 Ok(bytes) => {
                     self.end += bytes;
-                    return Ok(());
+                    return Ok(bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use peerage_wire::PeerId;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::line::{Cutter, Line, LineError};
 use crate::identity::Identity;
+use crate::rate::RateLimit;
 use crate::tls;
 
 /// Requests at the same time to one peer: what its door grants one peer, and what fills a fast link.
@@ -46,6 +46,7 @@ pub(crate) enum ConnectError {
 /// Open connections, by peer and address.
 pub struct Pool {
     identity: Arc<Identity>,
+    limit: Option<RateLimit>,
     peers: Mutex<HashMap<Place, Kept>>,
 }
 
@@ -58,7 +59,13 @@ impl Pool {
     /// No connections yet; those it makes show this peer's key.
     #[must_use]
     pub fn new(identity: Arc<Identity>) -> Self {
-        Self { identity, peers: Mutex::default() }
+        Self { identity, limit: None, peers: Mutex::default() }
+    }
+
+    /// The same within a limit on what all its connections receive together.
+    #[must_use]
+    pub fn with_limit(self, limit: Option<RateLimit>) -> Self {
+        Self { limit, ..self }
     }
 
     /// Waits for a turn at `peer` and gives a kept connection, or a new one.
@@ -110,9 +117,11 @@ impl Pool {
         let stream = dialled.map_err(|_| ConnectError::Timeout)?.map_err(ConnectError::Dial)?;
         let stream = Arc::new(blocking(stream).map_err(ConnectError::Dial)?);
         let cutter = Cutter::new(Arc::clone(&stream));
-        let shaking = tokio::task::spawn_blocking(move || shake(stream, config, address));
+        let (name, limit) = (ServerName::IpAddress(address.ip().into()), self.limit.clone());
+        let shaking = tokio::task::spawn_blocking(move || Line::open(stream, config, name, limit));
         let line = tokio::time::timeout(CONNECT_TIMEOUT, shaking).await.map_err(|_| ConnectError::Timeout)?;
-        let line = line.map_err(|error| ConnectError::Handshake(error.to_string()))??;
+        let line = line.map_err(|error| ConnectError::Handshake(error.to_string()))?;
+        let line = line.map_err(|error| refused(&error))?;
         cutter.spare();
         Ok(line)
     }
@@ -129,14 +138,6 @@ fn blocking(stream: TcpStream) -> io::Result<std::net::TcpStream> {
     let stream = stream.into_std()?;
     stream.set_nonblocking(false)?;
     Ok(stream)
-}
-
-fn shake(
-    stream: Arc<std::net::TcpStream>,
-    config: Arc<ClientConfig>,
-    address: SocketAddr,
-) -> Result<Line, ConnectError> {
-    Line::open(stream, config, ServerName::IpAddress(address.ip().into())).map_err(|error| refused(&error))
 }
 
 fn is_usable(line: &Line, since: Instant, now: Instant) -> bool {
