@@ -82,6 +82,7 @@ pub(crate) enum Command {
     /// Fetch files or folders, every byte proven.
     #[command(
         after_help = "Examples:\n  peerage get 'blue note.flac'\n  peerage get studio/Music/Album -o ~/Music\n  \
+        peerage get --resume\n  \
         peerage get af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
     )]
     Get(GetArgs),
@@ -216,7 +217,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// A content hash, a `peerage:` link, PEER/share/path of a file or folder, or words that find one file.
-    #[arg(required = true, value_name = "WHAT")]
+    #[arg(required_unless_present_any = ["resume", "queue", "forget"], value_name = "WHAT")]
     pub(crate) what: Vec<String>,
     #[command(flatten)]
     pub(crate) index: IndexUrl,
@@ -226,6 +227,15 @@ pub(crate) struct GetArgs {
     /// Replace a file that is there instead of adding ` (2)` to the name.
     #[arg(long, env = "PEERAGE_OVERWRITE", value_parser = FalseyValueParser::new())]
     pub(crate) overwrite: bool,
+    /// Fetch as well what earlier commands left: interrupted, or out of reach.
+    #[arg(long, env = "PEERAGE_RESUME", value_parser = FalseyValueParser::new())]
+    pub(crate) resume: bool,
+    /// Show what is left, and fetch nothing.
+    #[arg(long, env = "PEERAGE_QUEUE", value_parser = FalseyValueParser::new(), conflicts_with_all = ["what", "resume", "forget"])]
+    pub(crate) queue: bool,
+    /// Forget what is left: WHAT as `--queue` shows it, or everything; what was fetched stays.
+    #[arg(long, env = "PEERAGE_FORGET", value_parser = FalseyValueParser::new(), conflicts_with = "resume")]
+    pub(crate) forget: bool,
     /// One JSON object a line.
     #[arg(long, env = "PEERAGE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,

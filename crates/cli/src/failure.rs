@@ -7,6 +7,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use peerage_peer::index_client::IndexError;
+use peerage_peer::queue::{Cause, Trouble};
 use peerage_wire::shown;
 
 /// The exit codes of every command.
@@ -91,17 +92,35 @@ fn without_number(line: &str) -> String {
 
 impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
-        let exit = match &error {
-            IndexError::BadUrl { .. } => Exit::Usage,
-            IndexError::Unreachable { .. } | IndexError::NotAnIndex { .. } => Exit::Unreachable,
-            IndexError::Refused { status, .. } => match status.as_u16() {
-                400 => Exit::Usage,
-                401 | 403 => Exit::Refused,
-                404 => Exit::NotFound,
-                _ => Exit::Failed,
-            },
+        let Trouble { cause, message, hint, .. } = Trouble::from(error);
+        Self::new(cause.into(), message).hint(hint)
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(Trouble { cause, message, hint, stays }: Trouble) -> Self {
+        let hint = match (stays, hint.as_str()) {
+            (true, "") => STAYS.to_owned(),
+            (true, hint) => format!("{hint}; {STAYS}"),
+            (false, _) => hint,
         };
-        Self::new(exit, &error).hint(error.hint())
+        Self::new(cause.into(), message).hint(hint)
+    }
+}
+
+/// What to know of a want that is still in the queue.
+const STAYS: &str = "`peerage get --resume` tries again";
+
+impl From<Cause> for Exit {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Failed => Self::Failed,
+            Cause::Usage => Self::Usage,
+            Cause::NotFound => Self::NotFound,
+            Cause::Unreachable => Self::Unreachable,
+            Cause::Refused => Self::Refused,
+            Cause::Corrupt => Self::Corrupt,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -125,7 +126,7 @@ fn total(widths: &[usize]) -> usize {
 }
 
 /// Shortens to `width` columns, keeping the beginning and (what tells files apart) the end.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -148,12 +149,17 @@ fn take_width(chars: impl Iterator<Item = char>, width_max: usize) -> Vec<char> 
         .collect()
 }
 
+/// Columns of stdout, where it is a terminal.
 fn terminal_width() -> Option<usize> {
-    let stdout = std::io::stdout();
-    if !stdout.is_terminal() {
+    width_of(&std::io::stdout())
+}
+
+/// Columns of a terminal.
+pub(crate) fn width_of(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    if !stream.is_terminal() {
         return None;
     }
-    rustix::termios::tcgetwinsize(stdout)
+    rustix::termios::tcgetwinsize(stream)
         .ok()
         .map(|size| usize::from(size.ws_col))
         .filter(|columns| *columns > 0)

@@ -20,6 +20,7 @@ pub mod serve;
 pub mod download;
 pub mod part;
 pub mod progress;
+pub mod queue;
 pub mod rate;
 pub mod swarm;
 

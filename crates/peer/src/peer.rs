@@ -20,6 +20,7 @@ use crate::catalogue::Catalogue;
 use crate::home::{Home, HomeError, HomeLock};
 use crate::identity::{Identity, IdentityError};
 use crate::index_client::{IndexClient, IndexError};
+use crate::queue::{Host, Queue};
 use crate::register::{Registrar, Registration};
 use crate::serve::{self, Door};
 use crate::share::{Phase, ShareArg, ShareError, ShareOptions, ShareProgress, ShareSpec, Sharing};
@@ -89,7 +90,7 @@ pub struct Peer {
     door: JoinHandle<std::io::Result<()>>,
     stop_registrar: watch::Sender<bool>,
     stop_door: watch::Sender<bool>,
-    _lock: Arc<HomeLock>,
+    host: Host,
 }
 
 impl Peer {
@@ -100,8 +101,10 @@ impl Peer {
     /// [`PeerError`].
     pub async fn start(config: PeerConfig) -> Result<Self, PeerError> {
         let home = Home::open(&config.home)?;
-        let lock = Arc::new(home.lock()?);
+        let lock = home.lock()?;
         let identity = Arc::new(Identity::load_or_create(home.path())?);
+        let host = Host::open(&home, lock, Arc::clone(&identity));
+        let lock = Arc::clone(host.lock());
         let listener = listen(config.listen).await?;
         let address =
             listener.local_addr().map_err(|source| PeerError::Listen { address: UNKNOWN, source })?;
@@ -147,7 +150,7 @@ impl Peer {
             door,
             stop_registrar,
             stop_door,
-            _lock: lock,
+            host,
         })
     }
 
@@ -167,6 +170,12 @@ impl Peer {
     #[must_use]
     pub const fn catalogue(&self) -> &Arc<Catalogue> {
         &self.catalogue
+    }
+
+    /// Its downloads, and those that other commands of its home hand in.
+    #[must_use]
+    pub const fn queue(&self) -> &Queue {
+        self.host.queue()
     }
 
     /// How far scanning and hashing are.

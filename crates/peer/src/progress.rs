@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use peerage_wire::PeerName;
 
 /// What a download is doing, or waiting for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Nothing yet.
     #[default]

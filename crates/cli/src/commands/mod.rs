@@ -9,9 +9,8 @@ mod peers;
 mod search;
 mod share;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use peerage_peer::identity::Identity;
 use peerage_peer::index_client::IndexClient;
 
 use crate::args::{Arguments, Command, Global, IndexUrl};
@@ -19,7 +18,7 @@ use crate::config;
 use crate::failure::{Failure, Outcome};
 use crate::shell;
 
-pub(crate) use get::{Fetch, fetch, fetch_all, resolve};
+pub(crate) use get::{Fetch, Fetched, Place};
 pub(crate) use list::{check_known, table as file_table};
 pub(crate) use peers::table as peer_table;
 pub(crate) use search::results;
@@ -50,12 +49,6 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
 
 fn home_of(global: &Global) -> PathBuf {
     global.home.clone().unwrap_or_else(config::default_home)
-}
-
-/// The peer's key, made on the first use.
-pub(crate) fn identity_of(home: &Path) -> Outcome<Identity> {
-    let home = peerage_peer::home::Home::open(home).map_err(Failure::failed)?;
-    Identity::load_or_create(home.path()).map_err(Failure::failed)
 }
 
 /// The client for the index that was named.

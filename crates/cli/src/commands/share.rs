@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use peerage_peer::peer::{Peer, PeerConfig, PeerError};
+use peerage_peer::queue::Queue;
 use peerage_peer::register::Registration;
 use peerage_peer::share::{ShareArg, ShareOptions, ShareSpec, resolve_names};
 use peerage_wire::{PeerName, format_bytes, limits, shown};
@@ -97,6 +98,11 @@ impl LiveShare {
         }
         say(format_args!("serving at {address} as {} (peer {})", shown(name.as_str()), running.id().short()));
         Ok(Self { peer: running, line: ShareLine::new(), started: Instant::now(), told: Told::default() })
+    }
+
+    /// The peer's downloads.
+    pub(crate) const fn queue(&self) -> &Queue {
+        self.peer.queue()
     }
 
     /// Shares one more folder and says so.

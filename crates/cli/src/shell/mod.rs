@@ -16,13 +16,14 @@ use reedline::{
 };
 use tokio::runtime::Runtime;
 
+use peerage_peer::home::Home;
 use peerage_peer::index_client::IndexClient;
 use peerage_peer::share::ShareOptions;
 use peerage_wire::api::{Hit, ListParams, Matched, SearchParams};
 use peerage_wire::{Link, limits};
 
 use crate::args::{Arguments, Command, PeerArgs, ShellArgs};
-use crate::commands::{self, Fetch, LiveShare};
+use crate::commands::{self, Fetch, LiveShare, Place};
 use crate::config;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::print::{put, say};
@@ -125,8 +126,7 @@ impl Shell {
     }
 
     fn editor(&self) -> Outcome<Reedline> {
-        let history =
-            peerage_peer::home::Home::open(&self.home).map_err(Failure::failed)?.state_file("history");
+        let history = Home::open(&self.home).map_err(Failure::failed)?.state_file("history");
         let mut keys = default_emacs_keybindings();
         let next = ReedlineEvent::Menu("words".into());
         let complete = ReedlineEvent::UntilFound(vec![next, ReedlineEvent::MenuNext]);
@@ -231,15 +231,14 @@ impl Shell {
     }
 
     async fn download(&mut self, what: Vec<String>) -> Outcome {
-        let fetch = Fetch {
-            client: self.client.clone(),
-            identity: Arc::new(commands::identity_of(&self.home)?),
-            output: self.output.clone(),
-            overwrite: false,
-            json: false,
+        let place = match &self.share {
+            Some(share) => Place::Peer(share.queue().clone()),
+            None => Place::Home(Home::open(&self.home).map_err(Failure::failed)?),
         };
+        let (index, output) = (self.index.clone(), self.output.clone());
+        let fetch = Fetch { place, index, output, overwrite: false, json: false };
         let wanted: Outcome<Vec<String>> = what.into_iter().map(|word| self.chosen(word)).collect();
-        commands::fetch_all(&fetch, &wanted?).await
+        fetch.run(&wanted?, false).await.map(drop)
     }
 
     /// A small number means a row of the last search.

@@ -9,7 +9,6 @@ mod proof;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -17,14 +16,13 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use peerage_index::Index;
-use peerage_peer::identity::Identity;
 use peerage_peer::index_client::IndexClient;
 use peerage_peer::peer::{Peer, PeerConfig};
 use peerage_peer::share::{ShareArg, ShareOptions, resolve_names};
 use peerage_wire::api::{ListParams, SearchParams};
 use peerage_wire::{FileEntry, Link, format_bytes, limits, shown};
 
-use super::{Fetch, interrupted};
+use super::{Fetch, Fetched, Place, interrupted};
 use crate::args::DemoArgs;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::print::{put, say};
@@ -56,14 +54,9 @@ async fn perform(dir: &Path, options: ShareOptions, scratch: &Path, once: bool) 
     std::fs::create_dir_all(&inbox).map_err(Failure::failed)?;
     let bob = start_peer(&client, "bob", &inbox, &scratch.join("bob"), ShareOptions::default()).await?;
 
-    let fetch = Fetch {
-        client: client.clone(),
-        identity: Arc::new(Identity::load_or_create(&scratch.join("bob")).map_err(Failure::failed)?),
-        output: inbox,
-        overwrite: false,
-        json: false,
-    };
-    let words = fetch_file(&fetch, &files, dir).await?;
+    let place = Place::Peer(bob.queue().clone());
+    let fetch = Fetch { place, index: url.clone(), output: inbox, overwrite: false, json: false };
+    let words = fetch_file(&client, &fetch, &files, dir).await?;
     fetch_folder(&fetch, &files, dir).await?;
     put("\neverything that was fetched is proven, and bob serves it now as well")?;
     if !once {
@@ -188,10 +181,10 @@ async fn registered(client: &IndexClient, peer: &Peer, dir: &Path) -> Outcome<Ve
     Ok(page.hits.into_iter().map(|row| row.file).collect())
 }
 
-async fn fetch_file(fetch: &Fetch, files: &[FileEntry], dir: &Path) -> Outcome<String> {
+async fn fetch_file(client: &IndexClient, fetch: &Fetch, files: &[FileEntry], dir: &Path) -> Outcome<String> {
     let (file, words) = pick::file(files).ok_or_else(|| Failure::failed("no file can be picked"))?;
     put(format_args!("3. bob asks the index for `{words}`:"))?;
-    let page = fetch.client.search(&SearchParams { q: words.clone(), ..SearchParams::default() }).await?;
+    let page = client.search(&SearchParams { q: words.clone(), ..SearchParams::default() }).await?;
     super::results(&page.hits).put()?;
     if !page.hits.iter().any(|hit| hit.hash == file.hash) {
         return Err(Failure::failed(format!(
@@ -204,8 +197,7 @@ async fn fetch_file(fetch: &Fetch, files: &[FileEntry], dir: &Path) -> Outcome<S
         shown(file.path.file_name())
     ))?;
     let link = Link { hash: file.hash, name: Some(file.path.file_name().to_owned()), size: Some(file.size) };
-    let order = super::resolve(&fetch.client, &link.to_string()).await?;
-    let fetched = super::fetch(fetch, order).await?;
+    let fetched = fetch_one(fetch, link.to_string()).await?;
     proof::file(&fetched.path, &proof::original(dir, &file.path), &file.hash)?;
     put(format_args!(
         "   its BLAKE3 is {}, the one that was registered, and it equals the original",
@@ -219,10 +211,14 @@ async fn fetch_folder(fetch: &Fetch, files: &[FileEntry], dir: &Path) -> Outcome
         return put("5. there is no folder of a few files here, so none is fetched");
     };
     put(format_args!("5. bob fetches the folder `{}`:", shown(folder.as_str())))?;
-    let order = super::resolve(&fetch.client, &format!("alice/{folder}")).await?;
-    let fetched = super::fetch(fetch, order).await?;
+    let fetched = fetch_one(fetch, format!("alice/{folder}")).await?;
     let compared = proof::folder(&fetched.path, files, &folder, dir)?;
     put(format_args!("   {compared} files, each equal to its original"))
+}
+
+async fn fetch_one(fetch: &Fetch, what: String) -> Outcome<Fetched> {
+    let mut fetched = fetch.run(&[what], false).await?;
+    fetched.pop().ok_or_else(|| Failure::failed("nothing was fetched"))
 }
 
 /// What to try next, as it can be typed here.

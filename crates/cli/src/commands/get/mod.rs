@@ -1,65 +1,108 @@
 //! `peerage get`: what was asked for becomes files.
 //!
-//! `resolve` turns words into wanted contents by asking the index; `run` fetches them, several at once. What can't be
-//! fetched is told, the rest is fetched all the same, and the exit code is the first failure's.
+//! The home's queue does the work, in this process or in the one that holds the home; `watch` tells how it goes. What
+//! can't be fetched is told, the rest is fetched all the same, and the exit code is the first failure's.
 
-mod resolve;
-mod run;
+mod waiting;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use peerage_peer::home::Home;
 use peerage_peer::identity::Identity;
-use peerage_peer::index_client::IndexClient;
+use peerage_peer::queue::{self, Ask, News, Queue, Request, VERSION, WANTS_MAX, Wanted};
+use tokio::sync::mpsc;
 
 use crate::args::GetArgs;
-use crate::commands::{client_of, identity_of, interrupted};
+use crate::commands::{client_of, interrupted};
 use crate::failure::{Failure, Outcome};
-use crate::print::say;
 
-pub(crate) use resolve::resolve;
-pub(crate) use run::fetch;
+pub(crate) use watch::Fetched;
+use watch::Watch;
+
+/// News between the queue and the screen.
+const NEWS_MAX: usize = 256;
 
 pub(crate) async fn run(home: &Path, args: GetArgs) -> Outcome {
+    let home = Home::open(home).map_err(Failure::failed)?;
+    if args.queue {
+        return waiting::list(&home, args.json);
+    }
+    if args.forget {
+        return waiting::forget(&home, &args.what);
+    }
+    client_of(&args.index)?;
     let fetch = Fetch {
-        client: client_of(&args.index)?,
-        identity: Arc::new(identity_of(home)?),
+        place: Place::Home(home),
+        index: args.index.url,
         output: args.output,
         overwrite: args.overwrite,
         json: args.json,
     };
     tokio::select! {
-        outcome = fetch_all(&fetch, &args.what) => outcome,
-        () = interrupted() => Err(Failure::failed("interrupted").hint("run the same command again: what was fetched is kept")),
+        outcome = fetch.run(&args.what, args.resume) => outcome.map(drop),
+        () = interrupted() => Err(Failure::failed("interrupted").hint("`peerage get --resume` goes on: what was fetched is kept")),
     }
 }
 
 /// What every download of one command has in common.
 pub(crate) struct Fetch {
-    pub(crate) client: IndexClient,
-    pub(crate) identity: Arc<Identity>,
+    pub(crate) place: Place,
+    /// The index's address.
+    pub(crate) index: String,
     /// The folder everything goes to.
     pub(crate) output: PathBuf,
     pub(crate) overwrite: bool,
     pub(crate) json: bool,
 }
 
-/// Fetches each of `what`, one after the other.
-pub(crate) async fn fetch_all(fetch_with: &Fetch, what: &[String]) -> Outcome {
-    let mut failures = Vec::new();
-    for what in what {
-        let outcome = match resolve(&fetch_with.client, what).await {
-            Ok(order) => fetch(fetch_with, order).await.map(drop),
-            Err(failure) => Err(failure),
-        };
-        failures.extend(outcome.err());
+/// Whose queue it is.
+pub(crate) enum Place {
+    /// A home's: this process's for the time being, or that of the process that holds it.
+    Home(Home),
+    /// That of a peer in this process.
+    Peer(Queue),
+}
+
+impl Fetch {
+    /// Fetches each of `what`, several at once, and with `resume` what is left from before; what came of those that
+    /// went well, in their order.
+    pub(crate) async fn run(&self, what: &[String], resume: bool) -> Outcome<Vec<Fetched>> {
+        let output = std::path::absolute(&self.output).map_err(|error| {
+            Failure::usage(format!("can't use `{}` as output folder: {error}", self.output.display()))
+        })?;
+        let watch = Watch::new(&output, &self.output, self.json);
+        let request = self.request(what, &output, resume)?;
+        let (sender, news) = mpsc::channel(NEWS_MAX);
+        let (done, watched) = tokio::join!(self.send(request, sender), watch.watch(news));
+        done?;
+        watched
     }
-    let mut failures = failures.into_iter();
-    match failures.next() {
-        Some(first) => {
-            failures.for_each(say);
-            Err(first)
+
+    fn request(&self, what: &[String], output: &Path, resume: bool) -> Outcome<Request> {
+        if what.len() > WANTS_MAX {
+            return Err(Failure::usage(format!("more than {WANTS_MAX} wants at once"))
+                .hint("ask for fewer at a time, or for the folder they are in"));
         }
-        None => Ok(()),
+        let ask = |what: &String| Ask {
+            what: what.clone(),
+            output: output.to_owned(),
+            overwrite: self.overwrite,
+            index: self.index.clone(),
+        };
+        let wanted = |(want, what)| Wanted { want, ask: ask(what), again: false };
+        Ok(Request { version: VERSION, wants: what.iter().enumerate().map(wanted).collect(), resume })
+    }
+
+    async fn send(&self, request: Request, news: mpsc::Sender<News>) -> Outcome {
+        match &self.place {
+            Place::Peer(queue) => queue.run(request, news).await,
+            Place::Home(home) => {
+                let identity = Identity::load_or_create(home.path()).map_err(Failure::failed)?;
+                queue::fetch(home, Arc::new(identity), request, news).await?;
+            }
+        }
+        Ok(())
     }
 }

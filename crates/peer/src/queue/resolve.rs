@@ -5,42 +5,63 @@
 
 use std::collections::HashSet;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use peerage_peer::index_client::IndexClient;
 use peerage_wire::api::{Hit, ListParams, Matched, PeerRow, SearchParams, Source};
 use peerage_wire::{ContentHash, FileEntry, Link, SharePath, limits, shown};
 
-use crate::failure::{Exit, Failure, Outcome};
+use super::trouble::{Cause, Trouble};
+use crate::index_client::IndexClient;
 
 /// Candidates shown when a name is found more than once.
 const CANDIDATES_SHOWN: usize = 10;
 
 /// One wanted content, where it goes, and who is known to have it.
 #[derive(Debug, Clone)]
-pub(crate) struct Item {
-    pub(crate) hash: ContentHash,
-    pub(crate) size: u64,
+pub struct Item {
+    /// The content.
+    pub hash: ContentHash,
+    /// Bytes, as the index says.
+    pub size: u64,
     /// Below the output folder.
-    pub(crate) path: SharePath,
-    pub(crate) sources: Vec<Source>,
+    pub path: SharePath,
+    /// Who is known to have it; the files of a folder share one list.
+    pub sources: Arc<[Source]>,
 }
 
 /// What one argument came to.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub struct Order {
     /// The folder's name below the output folder, when a folder was asked for.
-    pub(crate) folder: Option<String>,
-    pub(crate) items: Vec<Item>,
+    pub folder: Option<String>,
+    /// The files.
+    pub items: Vec<Item>,
+}
+
+impl Order {
+    /// A link to the one file that was meant, which gives it the same place again.
+    pub(super) fn pin(&self) -> Option<String> {
+        match (&self.folder, self.items.as_slice()) {
+            (None, [item]) => {
+                let name = Some(item.path.file_name().to_owned());
+                Some(Link { hash: item.hash, name, size: Some(item.size) }.to_string())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Finds out what is meant.
-pub(crate) async fn resolve(client: &IndexClient, what: &str) -> Outcome<Order> {
+///
+/// # Errors
+/// [`Trouble`]: nothing or several things are called so, or the index gives no answer.
+pub async fn resolve(client: &IndexClient, what: &str) -> Result<Order, Trouble> {
     if let Ok(hash) = ContentHash::from_str(what.trim()) {
         return content(client, hash, None).await;
     }
     if what.starts_with("peerage:") {
         let link = Link::from_str(what)
-            .map_err(|error| Failure::usage(format!("`{}` is no link: {error}", shown(what))))?;
+            .map_err(|error| Trouble::usage(format!("`{}` is no link: {error}", shown(what))))?;
         return content(client, link.hash, link.name).await;
     }
     if let Some((peer, path)) = what.split_once('/')
@@ -51,25 +72,25 @@ pub(crate) async fn resolve(client: &IndexClient, what: &str) -> Outcome<Order> 
     by_name(client, what).await
 }
 
-async fn content(client: &IndexClient, hash: ContentHash, name: Option<String>) -> Outcome<Order> {
+async fn content(client: &IndexClient, hash: ContentHash, name: Option<String>) -> Result<Order, Trouble> {
     match client.content(hash).await? {
         Some(hit) => one(hit, name.as_deref()),
-        None => Err(Failure::new(Exit::NotFound, format!("nobody here has {hash}"))
+        None => Err(Trouble::new(Cause::NotFound, format!("nobody here has {hash}"))
             .hint("its owner may be away: `peerage peers` shows who is here")),
     }
 }
 
 /// A single file, put directly into the output folder under its own or a given name.
-fn one(hit: Hit, name: Option<&str>) -> Outcome<Order> {
+fn one(hit: Hit, name: Option<&str>) -> Result<Order, Trouble> {
     let name = name.or_else(|| hit.names.first().map(SharePath::file_name)).unwrap_or_default();
     let path = SharePath::parse(name).or_else(|_| SharePath::parse(&hit.hash.to_string()));
-    let path = path.map_err(Failure::failed)?;
-    let item = Item { hash: hit.hash, size: hit.size, path, sources: hit.sources };
+    let path = path.map_err(Trouble::failed)?;
+    let item = Item { hash: hit.hash, size: hit.size, path, sources: hit.sources.into() };
     Ok(Order { folder: None, items: vec![item] })
 }
 
 /// `PEER/share/path`, when there is such a peer and it has something there.
-async fn of_peer(client: &IndexClient, peer: &str, path: &str) -> Outcome<Option<Order>> {
+async fn of_peer(client: &IndexClient, peer: &str, path: &str) -> Result<Option<Order>, Trouble> {
     let Some(peer) = the_peer(client, peer).await? else { return Ok(None) };
     let path = path.trim_end_matches('/');
     let under = match path {
@@ -81,11 +102,12 @@ async fn of_peer(client: &IndexClient, peer: &str, path: &str) -> Outcome<Option
     };
     let files = files_under(client, &peer, under.clone()).await?;
     let source = Source { peer: peer.peer, name: peer.name, address: peer.address, doors: peer.doors };
+    let sources: Arc<[Source]> = [source].into();
     let item = |file: FileEntry, path| Item {
         hash: file.hash,
         size: file.size,
         path,
-        sources: vec![source.clone()],
+        sources: Arc::clone(&sources),
     };
     let Some(under) = under else {
         let items: Vec<Item> = files
@@ -96,7 +118,7 @@ async fn of_peer(client: &IndexClient, peer: &str, path: &str) -> Outcome<Option
         return Ok((!items.is_empty()).then_some(Order { folder: Some(String::new()), items }));
     };
     if let Some(file) = files.iter().find(|file| file.path == under) {
-        let path = SharePath::parse(under.file_name()).map_err(Failure::failed)?;
+        let path = SharePath::parse(under.file_name()).map_err(Trouble::failed)?;
         return Ok(Some(Order { folder: None, items: vec![item(file.clone(), path)] }));
     }
     let folder = under.file_name().to_owned();
@@ -110,7 +132,7 @@ async fn of_peer(client: &IndexClient, peer: &str, path: &str) -> Outcome<Option
 }
 
 /// The one live peer of that name or id.
-async fn the_peer(client: &IndexClient, peer: &str) -> Outcome<Option<PeerRow>> {
+async fn the_peer(client: &IndexClient, peer: &str) -> Result<Option<PeerRow>, Trouble> {
     if peer.is_empty() {
         return Ok(None);
     }
@@ -121,7 +143,7 @@ async fn the_peer(client: &IndexClient, peer: &str) -> Outcome<Option<PeerRow>> 
         let ids: Vec<String> =
             peers.iter().map(|row| format!("{} at {}", row.peer.short(), row.address)).collect();
         let message = format!("several peers are called `{}`:\n{}", shown(peer), ids.join("\n"));
-        return Err(Failure::new(Exit::NotFound, message).hint("say which by its id instead of its name"));
+        return Err(Trouble::new(Cause::NotFound, message).hint("say which by its id instead of its name"));
     }
     Ok(peers.pop())
 }
@@ -130,7 +152,7 @@ async fn files_under(
     client: &IndexClient,
     peer: &PeerRow,
     under: Option<SharePath>,
-) -> Outcome<Vec<FileEntry>> {
+) -> Result<Vec<FileEntry>, Trouble> {
     let mut params = ListParams {
         peer: Some(peer.peer.to_string()),
         under,
@@ -148,7 +170,7 @@ async fn files_under(
     }
 }
 
-async fn by_name(client: &IndexClient, name: &str) -> Outcome<Order> {
+async fn by_name(client: &IndexClient, name: &str) -> Result<Order, Trouble> {
     let params =
         SearchParams { q: name.to_owned(), limit: Some(limits::HITS_DEFAULT), ..SearchParams::default() };
     let page = client.search(&params).await?;
@@ -175,13 +197,13 @@ fn only_one_called(hits: &[Hit], name: &str) -> Option<usize> {
     }
 }
 
-fn nothing_called(name: &str) -> Failure {
+fn nothing_called(name: &str) -> Trouble {
     let hint = if is_short_hash(name) {
         "a content is asked for by all 64 digits of its hash: `peerage search --json` prints them"
     } else {
         "`peerage search` with fewer words may find it"
     };
-    Failure::new(Exit::NotFound, format!("file not found: nothing is called `{}`", shown(name))).hint(hint)
+    Trouble::new(Cause::NotFound, format!("file not found: nothing is called `{}`", shown(name))).hint(hint)
 }
 
 /// What tables show of a hash.
@@ -189,7 +211,7 @@ fn is_short_hash(name: &str) -> bool {
     name.len() >= 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn ambiguous(name: &str, hits: &[Hit], total: u64) -> Failure {
+fn ambiguous(name: &str, hits: &[Hit], total: u64) -> Trouble {
     let mut told = HashSet::new();
     let lines: Vec<String> = hits
         .iter()
@@ -204,5 +226,5 @@ fn ambiguous(name: &str, hits: &[Hit], total: u64) -> Failure {
     let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
     let problem = if total == 1 { "the nearest there is" } else { "it fits several files" };
     let message = format!("nothing is just called `{}`; {problem}:\n{}{more}", shown(name), lines.join("\n"));
-    Failure::new(Exit::NotFound, message).hint("say which by its hash, or as PEER/share/path")
+    Trouble::new(Cause::NotFound, message).hint("say which by its hash, or as PEER/share/path")
 }

@@ -1,0 +1,143 @@
+//! The control door of a home: other commands of the same home and user hand their wants in here.
+//!
+//! Invariants: one request a connection, then news until its end; a connection that goes takes its downloads with it,
+//! and they stay in the queue; nothing that comes in can end the process or another's downloads.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::Queue;
+use super::ask::{Request, VERSION, WANTS_MAX};
+use super::news::News;
+use super::socket::{self, Lines};
+use super::trouble::Trouble;
+use crate::home::Home;
+
+/// Commands that may hand in their wants at the same time: more than a person has terminals.
+const CONNECTIONS_MAX: usize = 64;
+/// Bytes of a request: a thousand wants of the usual length many times over.
+const REQUEST_BYTES_MAX: usize = 16 << 20;
+/// How long a request may take to come: it is written at once.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// News that may wait for a slow reader before its downloads do.
+pub(super) const NEWS_MAX: usize = 256;
+/// The pause after a connection could not be taken, so that a lack of descriptors does not become a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An open control door; closed on drop, with all its connections.
+pub struct Control {
+    path: PathBuf,
+    serving: JoinHandle<()>,
+}
+
+impl Control {
+    /// Opens the door of a home whose lock the caller holds.
+    ///
+    /// # Errors
+    /// When the socket can't be made.
+    pub fn open(home: &Home, queue: Queue) -> io::Result<Self> {
+        let (listener, path) = socket::bind(home)?;
+        Ok(Self { path, serving: tokio::spawn(serve(listener, queue)) })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.serving.abort();
+        // One that stays says nothing: whoever finds the lock free replaces it.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn serve(listener: UnixListener, queue: Queue) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "the control socket can't take a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (queue, place) = (queue.clone(), Arc::clone(&places).try_acquire_owned());
+        connections.spawn(async move {
+            let ended = match place {
+                Ok(_place) => converse(stream, &queue).await,
+                Err(_) => refuse(stream, Trouble::failed("too many commands wait for downloads")).await,
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a command's connection ended");
+            }
+        });
+        while connections.try_join_next().is_some() {} // those that ended are only let go of
+    }
+}
+
+async fn refuse(mut stream: UnixStream, trouble: Trouble) -> io::Result<()> {
+    socket::write_line(&mut stream, &News::Refused { trouble }).await
+}
+
+async fn converse(stream: UnixStream, queue: &Queue) -> io::Result<()> {
+    socket::check_user(&stream)?;
+    let (read, mut write) = stream.into_split();
+    let mut lines = Lines::new(read, REQUEST_BYTES_MAX);
+    let request = match request(&mut lines).await {
+        Ok(request) => request,
+        Err(trouble) => return socket::write_line(&mut write, &News::Refused { trouble }).await,
+    };
+    let (sender, mut news) = mpsc::channel(NEWS_MAX);
+    let forward = async {
+        while let Some(news) = news.recv().await {
+            socket::write_line(&mut write, &news).await?;
+        }
+        Ok(())
+    };
+    let work = async { tokio::join!(queue.run(request, sender), forward).1 };
+    tokio::select! {
+        ended = work => ended,
+        () = gone(lines.into_inner()) => Ok(()),
+    }
+}
+
+/// Nothing comes after a request: an end, an error or another byte all say that nobody waits any more.
+async fn gone(mut read: impl tokio::io::AsyncRead + Unpin) {
+    let _ = read.read(&mut [0; 1]).await;
+}
+
+/// Read before everything else, so that another version is told from nonsense.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+async fn request(lines: &mut Lines<OwnedReadHalf>) -> Result<Request, Trouble> {
+    let nonsense = |why: &dyn std::fmt::Display| Trouble::usage(format!("can't read the request: {why}"));
+    let line = tokio::time::timeout(REQUEST_TIMEOUT, lines.next()).await;
+    let line = line.map_err(|_| nonsense(&"it does not come"))?.map_err(|error| nonsense(&error))?;
+    let line = line.ok_or_else(|| nonsense(&"it ends early"))?;
+    let Version { version } = socket::parse(&line).map_err(|error| nonsense(&error))?;
+    if version != VERSION {
+        let message = format!(
+            "the peer that runs in this home speaks version {VERSION} of the control door, not {version}"
+        );
+        return Err(Trouble::failed(message).hint("restart it, so that both are the same program"));
+    }
+    let request: Request = socket::parse(&line).map_err(|error| nonsense(&error))?;
+    if request.wants.len() > WANTS_MAX {
+        return Err(
+            Trouble::usage(format!("more than {WANTS_MAX} wants at once")).hint("ask for fewer at a time")
+        );
+    }
+    Ok(request)
+}
