@@ -212,6 +212,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// As a power cut would.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -220,8 +225,7 @@ impl Running {
 
     /// As Ctrl-C does; its exit code.
     pub fn interrupt(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.signal(rustix::process::Signal::INT);
         self.wait()
     }
 
