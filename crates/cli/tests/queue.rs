@@ -213,7 +213,7 @@ fn a_download_goes_on_when_the_peer_that_did_it_dies() {
     large.wait_until_half_way(&get);
     taker.kill();
     assert_eq!(get.wait(), Some(0), "{}", get.everything_said());
-    get.wait_for("goes on here");
+    get.wait_for("the peer that fetched this ended; another goes on");
     large.assert_whole();
     assert_eq!(large.waiting(), 0);
 }
@@ -237,6 +237,19 @@ fn of_two_gets_in_one_home_the_first_does_the_work_and_the_second_survives_it() 
     assert!(fs::read(parts.join("big.bin")).unwrap() == noise(16, LARGE_BYTES));
     large.net.ok(&["get", "--resume"]);
     large.assert_whole();
+}
+
+#[test]
+fn a_get_gives_the_home_to_a_peer_that_starts_and_hands_it_its_downloads() {
+    let large = Large::start(20);
+    let mut get = large.get(&["big.bin", "-o", "out"]);
+    large.wait_until_half_way(&get);
+    let taker = taker(&large.net);
+    get.wait_for("a peer starts in this home");
+    assert_eq!(get.wait(), Some(0), "{}", get.everything_said());
+    large.assert_whole();
+    assert_eq!(large.waiting(), 0);
+    assert_eq!(taker.interrupt(), Some(0));
 }
 
 #[test]
@@ -297,7 +310,7 @@ fn no_nonsense_on_the_control_socket_does_harm() {
     };
     let wants = |what: &str, output: &str| {
         format!(
-            "{{\"version\":1,\"resume\":false,\"wants\":[{{\"want\":0,\"again\":false,\"ask\":{{\"what\":\"{what}\",\
+            "{{\"ask\":\"fetch\",\"version\":1,\"resume\":false,\"wants\":[{{\"want\":0,\"again\":false,\"ask\":{{\"what\":\"{what}\",\
              \"output\":\"{output}\",\"overwrite\":false,\"index\":\"{}\"}}}}]}}\n",
             net.url
         )

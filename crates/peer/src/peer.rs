@@ -20,7 +20,7 @@ use crate::catalogue::Catalogue;
 use crate::home::{Home, HomeError, HomeLock};
 use crate::identity::{Identity, IdentityError};
 use crate::index_client::{IndexClient, IndexError};
-use crate::queue::{Host, Queue};
+use crate::queue::{self, Host, Queue, Standing};
 use crate::register::{Registrar, Registration};
 use crate::serve::{self, Door};
 use crate::share::{Phase, ShareArg, ShareError, ShareOptions, ShareProgress, ShareSpec, Sharing};
@@ -101,9 +101,9 @@ impl Peer {
     /// [`PeerError`].
     pub async fn start(config: PeerConfig) -> Result<Self, PeerError> {
         let home = Home::open(&config.home)?;
-        let lock = home.lock()?;
+        let lock = queue::take(&home).await?;
         let identity = Arc::new(Identity::load_or_create(home.path())?);
-        let host = Host::open(&home, lock, Arc::clone(&identity));
+        let host = Host::open(&home, lock, Arc::clone(&identity), Standing::Peer);
         let lock = Arc::clone(host.lock());
         let listener = listen(config.listen).await?;
         let address =

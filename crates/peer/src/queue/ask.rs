@@ -54,6 +54,19 @@ pub struct Request {
     pub resume: bool,
 }
 
+/// What may be said to the process that holds a home.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub(super) enum Message {
+    /// Fetch this.
+    Fetch(Request),
+    /// Give the home to a peer that wants to start.
+    Yield {
+        /// [`VERSION`].
+        version: u32,
+    },
+}
+
 /// Tells one ask from another: the same words, folder and index are the same ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct AskId([u8; 16]);

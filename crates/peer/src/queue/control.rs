@@ -12,11 +12,11 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Queue;
-use super::ask::{Request, VERSION, WANTS_MAX};
+use super::ask::{Message, VERSION, WANTS_MAX};
 use super::news::News;
 use super::socket::{self, Lines};
 use super::trouble::Trouble;
@@ -33,6 +33,22 @@ pub(super) const NEWS_MAX: usize = 256;
 /// The pause after a connection could not be taken, so that a lack of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Why a process holds its home.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// It is a peer, and stays one.
+    Peer,
+    /// It only downloads, and gives the home to a peer that wants to start: then this is notified.
+    Passing(Arc<Notify>),
+}
+
+/// What a connection can reach.
+#[derive(Clone)]
+struct Desk {
+    queue: Queue,
+    standing: Standing,
+}
+
 /// An open control door; closed on drop, with all its connections.
 pub struct Control {
     path: PathBuf,
@@ -44,9 +60,9 @@ impl Control {
     ///
     /// # Errors
     /// When the socket can't be made.
-    pub fn open(home: &Home, queue: Queue) -> io::Result<Self> {
+    pub fn open(home: &Home, queue: Queue, standing: Standing) -> io::Result<Self> {
         let (listener, path) = socket::bind(home)?;
-        Ok(Self { path, serving: tokio::spawn(serve(listener, queue)) })
+        Ok(Self { path, serving: tokio::spawn(serve(listener, Desk { queue, standing })) })
     }
 }
 
@@ -58,7 +74,7 @@ impl Drop for Control {
     }
 }
 
-async fn serve(listener: UnixListener, queue: Queue) {
+async fn serve(listener: UnixListener, desk: Desk) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -70,10 +86,10 @@ async fn serve(listener: UnixListener, queue: Queue) {
                 continue;
             }
         };
-        let (queue, place) = (queue.clone(), Arc::clone(&places).try_acquire_owned());
+        let (desk, place) = (desk.clone(), Arc::clone(&places).try_acquire_owned());
         connections.spawn(async move {
             let ended = match place {
-                Ok(_place) => converse(stream, &queue).await,
+                Ok(_place) => converse(stream, &desk).await,
                 Err(_) => refuse(stream, Trouble::failed("too many commands wait for downloads")).await,
             };
             if let Err(error) = ended {
@@ -88,12 +104,13 @@ async fn refuse(mut stream: UnixStream, trouble: Trouble) -> io::Result<()> {
     socket::write_line(&mut stream, &News::Refused { trouble }).await
 }
 
-async fn converse(stream: UnixStream, queue: &Queue) -> io::Result<()> {
+async fn converse(stream: UnixStream, desk: &Desk) -> io::Result<()> {
     socket::check_user(&stream)?;
     let (read, mut write) = stream.into_split();
     let mut lines = Lines::new(read, REQUEST_BYTES_MAX);
-    let request = match request(&mut lines).await {
-        Ok(request) => request,
+    let request = match message(&mut lines).await {
+        Ok(Message::Fetch(request)) => request,
+        Ok(Message::Yield { .. }) => return socket::write_line(&mut write, &desk.give_up()).await,
         Err(trouble) => return socket::write_line(&mut write, &News::Refused { trouble }).await,
     };
     let (sender, mut news) = mpsc::channel(NEWS_MAX);
@@ -103,10 +120,23 @@ async fn converse(stream: UnixStream, queue: &Queue) -> io::Result<()> {
         }
         Ok(())
     };
-    let work = async { tokio::join!(queue.run(request, sender), forward).1 };
+    let work = async { tokio::join!(desk.queue.run(request, sender), forward).1 };
     tokio::select! {
         ended = work => ended,
         () = gone(lines.into_inner()) => Ok(()),
+    }
+}
+
+impl Desk {
+    /// A peer wants to start in this home.
+    fn give_up(&self) -> News {
+        match &self.standing {
+            Standing::Passing(asked) => {
+                asked.notify_one();
+                News::End
+            }
+            Standing::Peer => News::Refused { trouble: Trouble::failed("this home's peer already runs") },
+        }
     }
 }
 
@@ -121,7 +151,7 @@ struct Version {
     version: u32,
 }
 
-async fn request(lines: &mut Lines<OwnedReadHalf>) -> Result<Request, Trouble> {
+async fn message(lines: &mut Lines<OwnedReadHalf>) -> Result<Message, Trouble> {
     let nonsense = |why: &dyn std::fmt::Display| Trouble::usage(format!("can't read the request: {why}"));
     let line = tokio::time::timeout(REQUEST_TIMEOUT, lines.next()).await;
     let line = line.map_err(|_| nonsense(&"it does not come"))?.map_err(|error| nonsense(&error))?;
@@ -133,11 +163,12 @@ async fn request(lines: &mut Lines<OwnedReadHalf>) -> Result<Request, Trouble> {
         );
         return Err(Trouble::failed(message).hint("restart it, so that both are the same program"));
     }
-    let request: Request = socket::parse(&line).map_err(|error| nonsense(&error))?;
-    if request.wants.len() > WANTS_MAX {
-        return Err(
-            Trouble::usage(format!("more than {WANTS_MAX} wants at once")).hint("ask for fewer at a time")
-        );
+    let message = socket::parse(&line).map_err(|error| nonsense(&error))?;
+    match message {
+        Message::Fetch(request) if request.wants.len() > WANTS_MAX => {
+            Err(Trouble::usage(format!("more than {WANTS_MAX} wants at once"))
+                .hint("ask for fewer at a time"))
+        }
+        message => Ok(message),
     }
-    Ok(request)
 }

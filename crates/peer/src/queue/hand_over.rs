@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::ask::{Request, VERSION, Wanted};
+use super::ask::{Message, Request, VERSION, Wanted};
 use super::news::News;
 use super::socket::{self, Lines};
 use super::trouble::Trouble;
@@ -42,7 +42,7 @@ impl Left {
         Request { version: VERSION, wants: self.wants.values().cloned().collect(), resume: self.resume }
     }
 
-    fn note(&mut self, news: &News) {
+    pub(super) fn note(&mut self, news: &News) {
         match news {
             News::Queued { want, ask } => {
                 let wanted = || Wanted { want: *want, ask: ask.clone(), again: true };
@@ -72,7 +72,7 @@ pub(super) async fn hand_over(
     news: &mpsc::Sender<News>,
 ) -> Result<Ended, Trouble> {
     let (read, mut write) = stream.into_split();
-    if socket::write_line(&mut write, &left.request()).await.is_err() {
+    if socket::write_line(&mut write, &Message::Fetch(left.request())).await.is_err() {
         return Ok(Ended::HostWent);
     }
     let mut lines = Lines::new(read, NEWS_BYTES_MAX);
@@ -102,6 +102,19 @@ pub(super) async fn hand_over(
             }
             one => tell(news, one).await,
         }
+    }
+}
+
+/// Asks whoever holds the home to give it up for a peer; whether it does.
+pub(super) async fn ask_to_yield(mut stream: UnixStream) -> bool {
+    if socket::write_line(&mut stream, &Message::Yield { version: VERSION }).await.is_err() {
+        return true; // it is ending by itself
+    }
+    let mut lines = Lines::new(stream, NEWS_BYTES_MAX);
+    match tokio::time::timeout(SILENCE_MAX, lines.next()).await {
+        Ok(Ok(Some(line))) => matches!(socket::parse(&line), Ok(News::End)),
+        Ok(_) => true,
+        Err(_) => false,
     }
 }
 

@@ -1,17 +1,19 @@
 //! Who runs a home's downloads: this process when the home is free, otherwise the one that holds it.
 //!
 //! Invariants: the control door is open as long as the lock is held; when the holder ends, whoever handed it
-//! downloads takes the home itself, or hands them to the next holder.
+//! downloads takes the home itself, or hands them to the next holder; a process that only downloads never keeps a peer
+//! from starting.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::ask::Request;
-use super::hand_over::{Ended, Left, hand_over, tell};
+use super::control::{NEWS_MAX, Standing};
+use super::hand_over::{Ended, Left, ask_to_yield, hand_over, tell};
 use super::news::News;
 use super::trouble::Trouble;
 use super::{Control, Queue};
@@ -22,13 +24,14 @@ use crate::identity::Identity;
 const DOOR_WAIT: Duration = Duration::from_secs(5);
 /// How often to look meanwhile.
 const DOOR_POLL: Duration = Duration::from_millis(50);
+/// How long a process that goes on with another's downloads waits first, so that a peer that wants the home has it.
+const MOVE_PAUSE: Duration = Duration::from_millis(300);
 /// Times that the downloads of one request go on elsewhere: more means that every holder dies of them.
 const MOVES_MAX: u32 = 16;
 
 /// What makes a process its home's: the lock, the queue, and the door for other commands.
 ///
-/// A process that only downloads has no more than this. Where its downloads last, this is the place from which a
-/// [`crate::peer::Peer`] could be started under the same lock, so that what is fetched is served as well.
+/// A process that only downloads has no more than this.
 pub struct Host {
     _control: Option<Control>,
     queue: Queue,
@@ -38,9 +41,9 @@ pub struct Host {
 impl Host {
     /// Opens the queue and the door of a home.
     #[must_use]
-    pub fn open(home: &Home, lock: HomeLock, identity: Arc<Identity>) -> Self {
+    pub fn open(home: &Home, lock: HomeLock, identity: Arc<Identity>, standing: Standing) -> Self {
         let queue = Queue::open(home, identity);
-        let control = Control::open(home, queue.clone());
+        let control = Control::open(home, queue.clone(), standing);
         if let Err(error) = &control {
             tracing::warn!(%error, home = %home.path().display(), "no control socket: other commands can't hand in downloads");
         }
@@ -72,20 +75,71 @@ pub async fn fetch(
 ) -> Result<(), Trouble> {
     let mut left = Left::of(request);
     for _ in 0..MOVES_MAX {
-        match find_place(home).await? {
-            Place::Here(lock) => {
-                let host = Host::open(home, lock, identity);
-                host.queue().run(left.request(), news).await;
-                return Ok(());
-            }
+        let text = match find_place(home).await? {
+            Place::Here(lock) => match fetch_here(home, lock, &identity, &mut left, &news).await {
+                Ended::Whole => return Ok(()),
+                Ended::HostWent => "a peer starts in this home and goes on with this",
+            },
             Place::There(stream) => match hand_over(stream, &mut left, &news).await? {
                 Ended::Whole => return Ok(()),
-                Ended::HostWent => tell(&news, News::Moved).await,
+                Ended::HostWent => "the peer that fetched this ended; another goes on",
             },
-        }
+        };
+        tell(&news, News::Moved { text: text.to_owned() }).await;
+        tokio::time::sleep(MOVE_PAUSE).await;
     }
     Err(Trouble::failed("every process that took this home's downloads ended early")
         .hint("`peerage get --resume` goes on; if it ends again, please report it"))
+}
+
+/// Does the downloads in this process, until they are over or a peer wants the home.
+///
+/// A download that lasts would become a source here: a [`crate::peer::Peer`] under the same lock, beside the queue.
+async fn fetch_here(
+    home: &Home,
+    lock: HomeLock,
+    identity: &Arc<Identity>,
+    left: &mut Left,
+    news: &mpsc::Sender<News>,
+) -> Ended {
+    let asked = Arc::new(Notify::new());
+    let host = Host::open(home, lock, Arc::clone(identity), Standing::Passing(Arc::clone(&asked)));
+    let (sender, mut heard) = mpsc::channel(NEWS_MAX);
+    let run = host.queue().run(left.request(), sender);
+    // Told first and noted then: a want that was stopped in between is done again rather than lost.
+    let pass_on = async {
+        while let Some(one) = heard.recv().await {
+            tell(news, one.clone()).await;
+            left.note(&one);
+        }
+    };
+    tokio::select! {
+        _ = async { tokio::join!(run, pass_on) } => Ended::Whole,
+        () = asked.notified() => Ended::HostWent,
+    }
+}
+
+/// Takes a home for a peer: at once where it is free, and from a process that only downloads, which hands its
+/// downloads to this one then.
+///
+/// # Errors
+/// [`HomeError`]; `Busy` where a peer runs already.
+pub async fn take(home: &Home) -> Result<HomeLock, HomeError> {
+    let began = Instant::now();
+    loop {
+        let busy = match home.lock() {
+            Err(busy @ HomeError::Busy { .. }) => busy,
+            other => return other,
+        };
+        let yields = match super::socket::connect(home).await {
+            Ok(stream) => ask_to_yield(stream).await,
+            Err(_) => true, // it is starting or ending, which takes a moment
+        };
+        if !yields || began.elapsed() > DOOR_WAIT {
+            return Err(busy);
+        }
+        tokio::time::sleep(DOOR_POLL).await;
+    }
 }
 
 enum Place {

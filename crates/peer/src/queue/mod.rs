@@ -34,8 +34,8 @@ use crate::index_client::{IndexClient, IndexError};
 use crate::swarm::Pool;
 
 pub use ask::{Ask, Request, VERSION, WANTS_MAX, Wanted};
-pub use control::Control;
-pub use host::{Host, fetch};
+pub use control::{Control, Standing};
+pub use host::{Host, fetch, take};
 pub use news::{FileDone, Look, News};
 pub use resolve::{Item, Order, resolve};
 pub use store::{Entry, Store};

@@ -86,8 +86,11 @@ pub enum News {
         /// Why not everything is there, if so.
         trouble: Option<Trouble>,
     },
-    /// The process that ran the downloads ended, and what is left goes on elsewhere.
-    Moved,
+    /// The process that ran the downloads does so no more, and what is left goes on elsewhere.
+    Moved {
+        /// In words.
+        text: String,
+    },
     /// The request itself can't be served.
     Refused {
         /// Why.

@@ -118,3 +118,48 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 pub(super) fn parse<T: DeserializeOwned>(line: &[u8]) -> io::Result<T> {
     serde_json::from_slice(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_come_whole_and_never_too_long() {
+        let mut lines = Lines::new(&b"one\n\nthree\nhalf"[..], 6);
+        for expected in [&b"one\n"[..], b"\n", b"three\n"] {
+            assert_eq!(lines.next().await.unwrap().as_deref(), Some(expected));
+        }
+        assert_eq!(lines.next().await.unwrap(), None);
+        for flood in [&b"1234567\n"[..], b"12345678901234567890"] {
+            let error = Lines::new(flood, 6).next().await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_survives_being_waited_for_in_vain() {
+        let (mut to, from) = tokio::io::duplex(64);
+        let mut lines = Lines::new(from, 64);
+        to.write_all(b"first ha").await.unwrap();
+        tokio::select! {
+            biased;
+            _ = lines.next() => panic!("there is no line yet"),
+            () = std::future::ready(()) => {}
+        }
+        to.write_all(b"lf\n").await.unwrap();
+        assert_eq!(lines.next().await.unwrap().as_deref(), Some(&b"first half\n"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_deep_home_has_a_private_socket_that_replaces_a_stale_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().join("a"), folder.path().join("b".repeat(200))] {
+            let home = Home::open(&path).unwrap();
+            drop(bind(&home).unwrap());
+            connect(&home).await.unwrap_err();
+            let (_listener, socket) = bind(&home).unwrap();
+            assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+            connect(&home).await.unwrap();
+        }
+    }
+}

@@ -187,3 +187,97 @@ fn remove(path: &Path) -> io::Result<()> {
         removed => removed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Cause;
+
+    fn ask(what: &str) -> Ask {
+        let (output, index) = ("/out".into(), "http://127.0.0.1:1".to_owned());
+        Ask { what: what.to_owned(), output, overwrite: false, index }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::of(&Home::open(folder.path()).unwrap());
+        (folder, store)
+    }
+
+    #[test]
+    fn what_is_put_is_there_once_until_it_is_removed() {
+        let (_folder, store) = store();
+        assert_eq!(store.list().unwrap(), (Vec::new(), Vec::new()));
+        let found = Entry { found: true, pinned: Some("peerage:x".into()), ..Entry::new(ask("a")) };
+        store.put(&[Entry::new(ask("a")), Entry { asked_at: 0, ..Entry::new(ask("b")) }]).unwrap();
+        store.put(std::slice::from_ref(&found)).unwrap();
+        let (entries, _) = store.list().unwrap();
+        assert_eq!(entries.iter().map(|entry| entry.ask.what.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(store.get(ask("a").id()), Some(found));
+        store.remove(ask("a").id());
+        store.remove(ask("a").id());
+        assert_eq!(store.list().unwrap().0.len(), 1);
+        assert_eq!(store.forget(&["c".into()]).unwrap(), 0);
+        assert_eq!(store.forget(&["b".into()]).unwrap(), 1);
+    }
+
+    #[test]
+    fn asks_that_differ_in_anything_are_kept_apart() {
+        let other = [
+            Ask { output: "/else".into(), ..ask("a") },
+            Ask { overwrite: true, ..ask("a") },
+            Ask { index: "http://127.0.0.1:2".into(), ..ask("a") },
+            ask("a/"),
+        ];
+        let mut ids: Vec<AskId> = other.iter().chain([&ask("a")]).map(Ask::id).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 5);
+    }
+
+    #[test]
+    fn damage_is_named_and_a_write_that_was_cut_off_is_not_seen() {
+        let (_folder, store) = store();
+        store.put(&[Entry::new(ask("whole"))]).unwrap();
+        let whole = fs::read(store.file_of(ask("whole").id())).unwrap();
+        fs::write(store.folder.join("half.new"), &whole[..20]).unwrap();
+        let relative = String::from_utf8(whole.clone()).unwrap().replace("/out", "out");
+        let damaged = [
+            b"".to_vec(),
+            whole[..20].to_vec(),
+            b"[1]".to_vec(),
+            relative.into_bytes(),
+            vec![b' '; 300 << 10],
+            vec![0xff; 64],
+        ];
+        for (number, bytes) in damaged.iter().enumerate() {
+            fs::write(store.folder.join(format!("{number}.json")), bytes).unwrap();
+        }
+        let (entries, notes) = store.list().unwrap();
+        assert_eq!((entries.len(), notes.len()), (1, damaged.len()), "{notes:?}");
+        assert!(notes.iter().all(|note| note.contains("damaged")), "{notes:?}");
+        store.set_damaged_aside();
+        assert_eq!(store.list().unwrap().1, Vec::<String>::new());
+        assert_eq!(store.files(DAMAGED_ENDING).unwrap().len(), damaged.len());
+    }
+
+    #[test]
+    fn a_full_queue_says_so_and_still_keeps_what_it_has() {
+        let (_folder, store) = store();
+        store.put(&[Entry::new(ask("first"))]).unwrap();
+        for number in 1..ENTRIES_MAX {
+            fs::write(store.folder.join(format!("{number}.json")), "").unwrap();
+        }
+        let trouble = store.put(&[Entry::new(ask("one more"))]).unwrap_err();
+        assert!(trouble.cause == Cause::Failed && trouble.message.contains("full"), "{trouble:?}");
+        store.put(&[Entry { found: true, ..Entry::new(ask("first")) }]).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_can_t_be_written_is_told() {
+        let (_folder, store) = store();
+        fs::write(&store.folder, "in the way").unwrap();
+        let trouble = store.put(&[Entry::new(ask("a"))]).unwrap_err();
+        assert!(trouble.message.contains("can't keep the queue") && !trouble.hint.is_empty(), "{trouble:?}");
+    }
+}

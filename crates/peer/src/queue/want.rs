@@ -188,7 +188,9 @@ fn turns_of(items: &[Item]) -> u32 {
 
 async fn wait(board: &Board, want: usize, pause: Duration, why: &str) {
     let wait_millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    board.tell(News::Retry { want, wait_millis, why: why.to_owned() }).await;
+    board
+        .tell(News::Retry { want, wait_millis, why: why.lines().next().unwrap_or_default().to_owned() })
+        .await;
     tokio::time::sleep(pause).await;
 }
 

@@ -6,6 +6,7 @@
 mod waiting;
 mod watch;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -91,8 +92,10 @@ impl Fetch {
             overwrite: self.overwrite,
             index: self.index.clone(),
         };
-        let wanted = |(want, what)| Wanted { want, ask: ask(what), again: false };
-        Ok(Request { version: VERSION, wants: what.iter().enumerate().map(wanted).collect(), resume })
+        let mut named = HashSet::new();
+        let once = what.iter().filter(|what| named.insert(what.as_str()));
+        let wants = once.enumerate().map(|(want, what)| Wanted { want, ask: ask(what), again: false });
+        Ok(Request { version: VERSION, wants: wants.collect(), resume })
     }
 
     async fn send(&self, request: Request, news: mpsc::Sender<News>) -> Outcome {

@@ -107,9 +107,9 @@ impl Watch {
                 self.downloads.over(want);
                 return self.over(want, trouble);
             }
-            News::Moved => {
+            News::Moved { text } => {
                 self.downloads.moved();
-                self.say("note: the peer that fetched this ended, so it goes on here");
+                self.say(&format!("note: {}", shown(&text)));
             }
             News::Refused { trouble } => return Err(trouble.into()),
             News::End => {}
