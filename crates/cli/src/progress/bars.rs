@@ -55,6 +55,8 @@ impl Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        self.draw(&[]);
+        let _ = self.all.clear();
+        // So that nothing is drawn by the lines as they go.
+        self.all.set_draw_target(ProgressDrawTarget::hidden());
     }
 }

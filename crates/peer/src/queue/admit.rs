@@ -90,6 +90,6 @@ fn begin(shared: &Arc<Shared>, want: usize, ask: Ask, again: bool) -> Result<Adm
             .staying()
     })?;
     // What was found before is not forgotten by asking again.
-    let entry = shared.store.get(id).unwrap_or_else(|| Entry::new(ask));
+    let entry = shared.store.get(id).unwrap_or_else(|| Entry::new(ask, want as u64));
     Ok(Admitted { want, entry, again, id, _active: active })
 }

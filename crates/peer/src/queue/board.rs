@@ -53,7 +53,13 @@ impl Board {
         let files = lock(&self.files);
         let looks = files.iter().map(|((want, file), progress)| {
             let snapshot = progress.snapshot();
-            Look { want: *want, file: *file, done_bytes: snapshot.done_bytes, stage: snapshot.stage }
+            Look {
+                want: *want,
+                file: *file,
+                done_bytes: snapshot.done_bytes,
+                resumed_bytes: snapshot.resumed_bytes,
+                stage: snapshot.stage,
+            }
         });
         looks.collect()
     }

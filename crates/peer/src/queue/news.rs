@@ -109,6 +109,8 @@ pub struct Look {
     pub file: usize,
     /// Bytes that are here.
     pub done_bytes: u64,
+    /// Those of them that an earlier download had left.
+    pub resumed_bytes: u64,
     /// What it does, or waits for.
     pub stage: Stage,
 }

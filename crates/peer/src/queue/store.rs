@@ -41,9 +41,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(ask: Ask) -> Self {
+    /// Asked for now, after `before` others of the same command.
+    pub(super) fn new(ask: Ask, before: u64) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let asked_at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let asked_at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).saturating_add(before);
         Self { ask, asked_at, found: false, pinned: None }
     }
 }
@@ -208,8 +209,8 @@ mod tests {
     fn what_is_put_is_there_once_until_it_is_removed() {
         let (_folder, store) = store();
         assert_eq!(store.list().unwrap(), (Vec::new(), Vec::new()));
-        let found = Entry { found: true, pinned: Some("peerage:x".into()), ..Entry::new(ask("a")) };
-        store.put(&[Entry::new(ask("a")), Entry { asked_at: 0, ..Entry::new(ask("b")) }]).unwrap();
+        let found = Entry { found: true, pinned: Some("peerage:x".into()), ..Entry::new(ask("a"), 0) };
+        store.put(&[Entry::new(ask("a"), 0), Entry { asked_at: 0, ..Entry::new(ask("b"), 0) }]).unwrap();
         store.put(std::slice::from_ref(&found)).unwrap();
         let (entries, _) = store.list().unwrap();
         assert_eq!(entries.iter().map(|entry| entry.ask.what.as_str()).collect::<Vec<_>>(), ["b", "a"]);
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn damage_is_named_and_a_write_that_was_cut_off_is_not_seen() {
         let (_folder, store) = store();
-        store.put(&[Entry::new(ask("whole"))]).unwrap();
+        store.put(&[Entry::new(ask("whole"), 0)]).unwrap();
         let whole = fs::read(store.file_of(ask("whole").id())).unwrap();
         fs::write(store.folder.join("half.new"), &whole[..20]).unwrap();
         let relative = String::from_utf8(whole.clone()).unwrap().replace("/out", "out");
@@ -264,20 +265,20 @@ mod tests {
     #[test]
     fn a_full_queue_says_so_and_still_keeps_what_it_has() {
         let (_folder, store) = store();
-        store.put(&[Entry::new(ask("first"))]).unwrap();
+        store.put(&[Entry::new(ask("first"), 0)]).unwrap();
         for number in 1..ENTRIES_MAX {
             fs::write(store.folder.join(format!("{number}.json")), "").unwrap();
         }
-        let trouble = store.put(&[Entry::new(ask("one more"))]).unwrap_err();
+        let trouble = store.put(&[Entry::new(ask("one more"), 0)]).unwrap_err();
         assert!(trouble.cause == Cause::Failed && trouble.message.contains("full"), "{trouble:?}");
-        store.put(&[Entry { found: true, ..Entry::new(ask("first")) }]).unwrap();
+        store.put(&[Entry { found: true, ..Entry::new(ask("first"), 0) }]).unwrap();
     }
 
     #[test]
     fn a_folder_that_can_t_be_written_is_told() {
         let (_folder, store) = store();
         fs::write(&store.folder, "in the way").unwrap();
-        let trouble = store.put(&[Entry::new(ask("a"))]).unwrap_err();
+        let trouble = store.put(&[Entry::new(ask("a"), 0)]).unwrap_err();
         assert!(trouble.message.contains("can't keep the queue") && !trouble.hint.is_empty(), "{trouble:?}");
     }
 }

@@ -96,7 +96,8 @@ impl Watch {
                 self.show(now);
             }
             News::Done { want, file, done } => {
-                self.downloads.done((want, file), done.size);
+                let here_bytes = if done.already_there { done.size } else { done.resumed_bytes };
+                self.downloads.done((want, file), done.size, done.size.saturating_sub(here_bytes));
                 return self.file_done(want, &done);
             }
             News::Stopped { want, file } => self.downloads.stopped((want, file)),
