@@ -123,7 +123,8 @@ fn what_a_killed_get_left_is_resumed() {
     assert!(told(&output).contains("were here from before"), "{}", told(&output));
     large.assert_whole();
     assert_eq!(large.waiting(), 0);
-    large.net.ok(&["get", "--resume"]); // nothing is left, and that is fine
+    let again = large.net.run(&["get", "--resume"]);
+    assert!(again.status.success() && told(&again).contains("nothing waits"), "{}", told(&again));
 }
 
 #[test]

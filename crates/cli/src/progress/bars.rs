@@ -47,6 +47,12 @@ impl Bars {
         }
     }
 
+    /// Takes the lines away. Where that is not done, as on Ctrl-C, they stay as they were last.
+    pub(crate) fn clear(mut self) {
+        self.draw(&[]);
+        let _ = self.all.clear();
+    }
+
     /// Writes something else above the lines.
     pub(crate) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         self.all.suspend(write)
@@ -55,8 +61,10 @@ impl Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        let _ = self.all.clear();
-        // So that nothing is drawn by the lines as they go.
-        self.all.set_draw_target(ProgressDrawTarget::hidden());
+        if self.is_drawn() && !self.lines.is_empty() {
+            // The terminal has written `^C` behind the last line, so they can't be found any more to be cleared.
+            self.all.set_draw_target(ProgressDrawTarget::hidden());
+            crate::print::say("");
+        }
     }
 }

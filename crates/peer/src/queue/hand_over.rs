@@ -127,3 +127,30 @@ fn nonsense(error: &io::Error) -> Trouble {
     Trouble::failed(format!("can't understand the peer that runs in this home: {error}"))
         .hint("restart it, so that both are the same program")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Ask;
+
+    fn ask(what: &str) -> Ask {
+        let (output, index) = ("/out".into(), String::new());
+        Ask { what: what.to_owned(), output, overwrite: false, index }
+    }
+
+    #[test]
+    fn what_is_left_is_what_was_named_or_waited_and_is_not_over() {
+        let wants = (0..2).zip(["a", "b"]).map(|(want, what)| Wanted { want, ask: ask(what), again: false });
+        let mut left = Left::of(Request { version: VERSION, wants: wants.collect(), resume: true });
+        for (want, what) in (0..3).zip(["a", "b", "from before"]) {
+            left.note(&News::Queued { want, ask: ask(what) });
+        }
+        assert!(left.request().resume, "more may be named yet");
+        left.note(&News::Looks { files: Vec::new() });
+        left.note(&News::Resolved { want: 1, folder: None, files: 1, bytes: 1 });
+        left.note(&News::Over { want: 0, trouble: None });
+        let wanted = |want, what| Wanted { want, ask: ask(what), again: true };
+        let wants = vec![wanted(1, "b"), wanted(2, "from before")];
+        assert_eq!(left.request(), Request { version: VERSION, wants, resume: false });
+    }
+}

@@ -152,3 +152,42 @@ pub(super) fn of_failures(
     let missing = failures.len() + untried;
     Some(trouble(format!("{missing} of {files} files were not fetched:\n{}", lines.join("\n"))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use peerage_wire::{ContentHash, SharePath};
+
+    fn item(path: &str) -> Item {
+        let hash = ContentHash::of(path.as_bytes());
+        Item { hash, size: 1, path: SharePath::parse(path).unwrap(), sources: [].into() }
+    }
+
+    #[test]
+    fn one_failure_is_told_by_its_name_and_many_up_to_a_number() {
+        assert_eq!(of_failures(&[], 0, 3), None);
+        let items: Vec<Item> = (0..9).map(|n| item(&format!("f/{n}"))).collect();
+        let gone = |item: &Item| DownloadError::NoSource { hash: item.hash };
+        let one = of_failures(&[(&items[0], gone(&items[0]))], 0, 1).unwrap();
+        assert!(one.message.starts_with("`f/0` was not fetched: no peer has"), "{one}");
+        let all: Vec<_> = items.iter().map(|item| (item, gone(item))).collect();
+        let many = of_failures(&all, 90, 200).unwrap();
+        assert_eq!(many.message.lines().count(), 1 + FAILURES_TOLD + 2, "{many}");
+        assert!(
+            many.message.starts_with("99 of 200 files") && many.message.contains("90 more were not tried")
+        );
+    }
+
+    #[test]
+    fn the_gravest_gives_the_cause_and_any_that_may_pass_keeps_the_want() {
+        let (a, b) = (item("a"), item("b"));
+        let corrupt = || DownloadError::Corrupt { hash: a.hash, faults: Vec::new() };
+        let away = || DownloadError::Unreachable { hash: b.hash, faults: Vec::new() };
+        let both = of_failures(&[(&a, corrupt()), (&b, away())], 0, 2).unwrap();
+        assert_eq!((both.cause, both.stays), (Cause::Corrupt, true));
+        let corrupt = of_failures(&[(&a, corrupt())], 0, 2).unwrap();
+        assert_eq!((corrupt.cause, corrupt.stays), (Cause::Corrupt, false));
+        let away = of_failures(&[(&b, away())], 0, 1).unwrap();
+        assert_eq!((away.cause, away.stays), (Cause::Unreachable, true));
+    }
+}

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::args::GetArgs;
 use crate::commands::{client_of, interrupted};
 use crate::failure::{Failure, Outcome};
+use crate::print::say;
 
 pub(crate) use watch::Fetched;
 use watch::Watch;
@@ -42,7 +43,12 @@ pub(crate) async fn run(home: &Path, args: GetArgs) -> Outcome {
         json: args.json,
     };
     tokio::select! {
-        outcome = fetch.run(&args.what, args.resume) => outcome.map(drop),
+        outcome = fetch.run(&args.what, args.resume) => {
+            if outcome?.is_empty() {
+                say("nothing waits");
+            }
+            Ok(())
+        }
         () = interrupted() => Err(Failure::failed("interrupted").hint("`peerage get --resume` goes on: what was fetched is kept")),
     }
 }

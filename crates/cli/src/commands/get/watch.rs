@@ -186,6 +186,7 @@ impl Watch {
     }
 
     fn outcome(self) -> Outcome<Vec<Fetched>> {
+        self.bars.clear();
         let all = self.wants.len();
         let (mut fetched, mut failures) = (Vec::new(), Vec::new());
         for outcome in self.wants.into_values().filter_map(|want| want.over) {
