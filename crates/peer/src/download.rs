@@ -124,11 +124,9 @@ impl DownloadError {
         match self {
             Self::NoSource { .. } => "`peerage search` shows what is shared now",
             Self::Index(_) => "is the index running, and `--index` right?",
-            Self::Unreachable { .. } => {
-                "search again, for its owners may have changed or withdrawn it; later the same command goes on where it was"
-            }
+            Self::Unreachable { .. } => "search again, for its owners may have changed or withdrawn it",
             Self::Refused { .. } => "ask the owner to share it with you",
-            Self::Busy { .. } => "run the same command again in a minute",
+            Self::Busy { .. } => "they serve others first: try again in a minute",
             Self::Corrupt { .. } => "its owner may have changed the file: search again, or tell them",
             Self::Disk(DiskError::Full { .. }) => "make room or choose another folder with `-o`",
             Self::Disk(DiskError::Locked { .. }) => "wait for the other download, or stop it",

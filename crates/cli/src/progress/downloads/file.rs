@@ -34,13 +34,14 @@ pub(super) struct File {
     /// When it last moved, and how many bytes it had then.
     moved: (Instant, u64),
     rate: Rate,
-    pub(super) stall: Option<String>,
+    /// Causes that were told since it last moved: one that waits goes through several, over and over.
+    pub(super) stalls: Vec<String>,
 }
 
 impl File {
     pub(super) fn begin(name: String, size: u64, now: Instant) -> Self {
         let (moved, stage, rate) = ((now, 0), Stage::Starting, Rate::default());
-        Self { name, size, done_bytes: 0, came_bytes: 0, stage, moved, rate, stall: None }
+        Self { name, size, done_bytes: 0, came_bytes: 0, stage, moved, rate, stalls: Vec::new() }
     }
 
     pub(super) fn looked(&mut self, look: &Look, now: Instant) {
@@ -51,6 +52,7 @@ impl File {
         let (_, bytes) = self.moved;
         if self.done_bytes >= bytes + STALL_BYTES || self.done_bytes < bytes {
             self.moved = (now, self.done_bytes);
+            self.stalls.clear();
         }
     }
 

@@ -107,18 +107,20 @@ impl Downloads {
 
     /// Why files stand still, for those of which it was not said yet.
     pub(crate) fn new_stalls(&mut self, now: Instant) -> Vec<String> {
-        let mut said: Vec<String> = self.files.values().filter_map(|file| file.stall.clone()).collect();
+        let mut said: Vec<String> = self.files.values().flat_map(|file| file.stalls.clone()).collect();
         let mut news = Vec::new();
         let has_turns = self.is_moving(now);
         for file in self.files.values_mut() {
             // While others move, one that connects only waits for its turn at a peer that they keep busy.
             let is_turn = has_turns && matches!(file.stage, Stage::Connecting(_));
-            let cause = file.cause_of_stall(now).filter(|_| !is_turn);
-            if let Some(cause) = cause.as_ref().filter(|cause| !said.contains(cause)) {
+            let Some(cause) = file.cause_of_stall(now).filter(|_| !is_turn) else { continue };
+            if !said.contains(&cause) {
                 news.push(format!("{}: {cause}", file.name));
                 said.push(cause.clone());
             }
-            file.stall = cause;
+            if !file.stalls.contains(&cause) {
+                file.stalls.push(cause);
+            }
         }
         news
     }

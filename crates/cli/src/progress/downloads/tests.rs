@@ -100,6 +100,11 @@ fn files_that_stall_together_are_told_once() {
     downloads.looked(&[look(0, 0, Stage::NoSource), look(1, 0, Stage::NoSource)], now);
     assert_eq!(downloads.new_stalls(now + 4 * SECOND).len(), 1);
     assert!(downloads.new_stalls(now + 5 * SECOND).is_empty());
+    let connecting = Stage::Connecting("studio".parse().unwrap());
+    for (stage, told) in [(connecting.clone(), 1), (Stage::NoSource, 0), (connecting, 0)] {
+        downloads.looked(&[look(0, 0, stage.clone()), look(1, 0, stage)], now + 5 * SECOND);
+        assert_eq!(downloads.new_stalls(now + 6 * SECOND).len(), told);
+    }
 }
 
 #[test]
