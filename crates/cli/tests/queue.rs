@@ -321,6 +321,10 @@ fn no_nonsense_on_the_control_socket_does_harm() {
         (noise(1, 100_000), "can't read the request"),
         (b"{\"version\":1".to_vec(), "ends early"),
         (b"{\"version\":1,\"wants\":7}\n".to_vec(), "can't read the request"),
+        (
+            wants("fine.txt", "/tmp").replace("\"want\":0", &format!("\"want\":{}", usize::MAX)).into_bytes(),
+            "a number",
+        ),
         (b"{\"version\":999,\"anything\":[]}\n".to_vec(), "version 1 of the control door, not 999"),
     ];
     for (bytes, words) in refused {

@@ -71,7 +71,7 @@ async fn all_wanted(shared: &Arc<Shared>, request: Request, board: &Board) -> Ve
     for text in notes {
         board.tell(News::Note { text }).await;
     }
-    let first = wanted.iter().map(|wanted| wanted.want + 1).max().unwrap_or_default();
+    let first = wanted.iter().map(|wanted| wanted.want.saturating_add(1)).max().unwrap_or_default();
     let named: Vec<AskId> = wanted.iter().map(|wanted| wanted.ask.id()).collect();
     let is_free = |ask: &Ask| !named.contains(&ask.id()) && !super::lock(&shared.active).contains(&ask.id());
     let asks = waiting.into_iter().map(|entry| entry.ask).filter(is_free);

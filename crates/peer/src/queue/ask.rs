@@ -10,8 +10,10 @@ use super::trouble::Trouble;
 
 /// The version of [`Request`] and of the news that answer it.
 pub const VERSION: u32 = 1;
-/// Wants of one request.
-pub const WANTS_MAX: usize = 1_000;
+/// Wants of one request: as many as may wait in a queue, for all that waits may be handed over at once.
+pub const WANTS_MAX: usize = 10_000;
+/// The highest number of a want: a command's own wants are counted from 0, and those it resumes after them.
+pub(super) const NUMBER_MAX: usize = 2 * WANTS_MAX;
 /// Bytes of one want: a peer's id, a path of 4,096 bytes, and a link's percent signs around them.
 const WHAT_BYTES_MAX: usize = 16 << 10;
 /// Bytes of an output folder: what the kernel takes.

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Queue;
-use super::ask::{Message, VERSION, WANTS_MAX};
+use super::ask::{Message, NUMBER_MAX, VERSION, WANTS_MAX};
 use super::news::News;
 use super::socket::{self, Lines};
 use super::trouble::Trouble;
@@ -24,7 +24,7 @@ use crate::home::Home;
 
 /// Commands that may hand in their wants at the same time: more than a person has terminals.
 const CONNECTIONS_MAX: usize = 64;
-/// Bytes of a request: a thousand wants of the usual length many times over.
+/// Bytes of a request: ten thousand wants of five times the usual length.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// How long a request may take to come: it is written at once.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -168,6 +168,9 @@ async fn message(lines: &mut Lines<OwnedReadHalf>) -> Result<Message, Trouble> {
         Message::Fetch(request) if request.wants.len() > WANTS_MAX => {
             Err(Trouble::usage(format!("more than {WANTS_MAX} wants at once"))
                 .hint("ask for fewer at a time"))
+        }
+        Message::Fetch(request) if request.wants.iter().any(|wanted| wanted.want > NUMBER_MAX) => {
+            Err(nonsense(&format_args!("a want has a number above {NUMBER_MAX}")))
         }
         message => Ok(message),
     }

@@ -19,7 +19,7 @@ use super::trouble::Trouble;
 use crate::home::Home;
 
 /// Wants that may wait in one home.
-const ENTRIES_MAX: usize = 10_000;
+const ENTRIES_MAX: usize = super::WANTS_MAX;
 /// Bytes of one file: the parts of an ask at their longest, escaped.
 const ENTRY_BYTES_MAX: u64 = 256 << 10;
 /// The ending of a want's file, of one that is being written, and of one that is damaged.
