@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use peerage_peer::rate::{RateLimit, RateLimits};
 use peerage_wire::{Kind, PeerName, api, parse_bytes};
 
 /// Find any file on anyone's machine and fetch it straight from there.
@@ -141,6 +142,30 @@ pub(crate) struct PeerArgs {
     /// Address and port to serve on (default: 0.0.0.0:18965, or another port where that is taken).
     #[arg(long, env = "PEERAGE_LISTEN", value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+/// How fast a peer may be.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LimitArgs {
+    /// Send at most so much a second in all, such as 10M (at least 64K).
+    #[arg(long, env = "PEERAGE_LIMIT_UP", value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) limit_up: Option<RateLimit>,
+    /// Receive at most so much a second in all. Where a peer of this home runs, it fetches, within its own limits.
+    #[arg(long, env = "PEERAGE_LIMIT_DOWN", value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) limit_down: Option<RateLimit>,
+}
+
+impl From<LimitArgs> for RateLimits {
+    fn from(args: LimitArgs) -> Self {
+        Self { up: args.limit_up, down: args.limit_down }
+    }
+}
+
+fn parse_rate(text: &str) -> Result<RateLimit, String> {
+    let bytes = parse_bytes(text.trim().trim_end_matches("/s")).map_err(|error| error.to_string())?;
+    RateLimit::new(bytes).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Args)]
@@ -227,6 +252,8 @@ pub(crate) struct GetArgs {
     /// Replace a file that is there instead of adding ` (2)` to the name.
     #[arg(long, env = "PEERAGE_OVERWRITE", value_parser = FalseyValueParser::new())]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Fetch as well what earlier commands left: interrupted, or out of reach.
     #[arg(long, env = "PEERAGE_RESUME", value_parser = FalseyValueParser::new())]
     pub(crate) resume: bool,

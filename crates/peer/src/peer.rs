@@ -21,6 +21,7 @@ use crate::home::{Home, HomeError, HomeLock};
 use crate::identity::{Identity, IdentityError};
 use crate::index_client::{IndexClient, IndexError};
 use crate::queue::{self, Host, Queue, Standing};
+use crate::rate::RateLimits;
 use crate::register::{Registrar, Registration};
 use crate::serve::{self, Door};
 use crate::share::{Phase, ShareArg, ShareError, ShareOptions, ShareProgress, ShareSpec, Sharing};
@@ -47,6 +48,8 @@ pub struct PeerConfig {
     pub listen: Option<SocketAddr>,
     /// The folders to share.
     pub shares: Vec<ShareSpec>,
+    /// How fast it may send and receive.
+    pub limits: RateLimits,
     /// How to share them; where hashes are remembered and that the home is never shared is seen to here.
     pub options: ShareOptions,
 }
@@ -103,7 +106,7 @@ impl Peer {
         let home = Home::open(&config.home)?;
         let lock = queue::take(&home).await?;
         let identity = Arc::new(Identity::load_or_create(home.path())?);
-        let host = Host::open(&home, lock, Arc::clone(&identity), Standing::Peer);
+        let host = Host::open(&home, lock, Arc::clone(&identity), Standing::Peer, config.limits.down);
         let lock = Arc::clone(host.lock());
         let listener = listen(config.listen).await?;
         let address =
@@ -115,7 +118,7 @@ impl Peer {
         let sharing = Sharing::start(config.shares, &options, Arc::clone(&catalogue))?;
 
         let (stop_door, door_stopped) = watch::channel(false);
-        let door = Door::new(Arc::clone(&catalogue), Arc::clone(&identity));
+        let door = Door::new(Arc::clone(&catalogue), Arc::clone(&identity)).with_limit(config.limits.up);
         let door = tokio::spawn(serve::run(listener, door, asked_to_stop(door_stopped)));
 
         let (state, registration) = watch::channel(Registration::Connecting);

@@ -21,6 +21,15 @@ pub struct RateLimit {
     bucket: Arc<Mutex<Bucket>>,
 }
 
+/// A peer's limits; none where nothing is set.
+#[derive(Debug, Clone, Default)]
+pub struct RateLimits {
+    /// On what all its uploads send together.
+    pub up: Option<RateLimit>,
+    /// On what all its downloads receive together.
+    pub down: Option<RateLimit>,
+}
+
 /// Why a number is no rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a limit below 64 KiB a second stalls transfers")]

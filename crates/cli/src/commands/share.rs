@@ -84,6 +84,7 @@ impl LiveShare {
             index,
             name: name.clone(),
             listen: peer.listen,
+            limits: peer.limits.clone().into(),
             shares,
             options,
         };

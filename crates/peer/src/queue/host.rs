@@ -19,6 +19,7 @@ use super::trouble::Trouble;
 use super::{Control, Queue};
 use crate::home::{Home, HomeError, HomeLock};
 use crate::identity::Identity;
+use crate::rate::{RateLimit, RateLimits};
 
 /// How long to wait for a process that holds the home and opens no door: it may be starting, or ending.
 const DOOR_WAIT: Duration = Duration::from_secs(5);
@@ -39,10 +40,16 @@ pub struct Host {
 }
 
 impl Host {
-    /// Opens the queue and the door of a home.
+    /// Opens the queue and the door of a home; `limit` is for what its downloads receive together.
     #[must_use]
-    pub fn open(home: &Home, lock: HomeLock, identity: Arc<Identity>, standing: Standing) -> Self {
-        let queue = Queue::open(home, identity);
+    pub fn open(
+        home: &Home,
+        lock: HomeLock,
+        identity: Arc<Identity>,
+        standing: Standing,
+        limit: Option<RateLimit>,
+    ) -> Self {
+        let queue = Queue::open(home, identity, limit);
         let control = Control::open(home, queue.clone(), standing);
         if let Err(error) = &control {
             tracing::warn!(%error, home = %home.path().display(), "no control socket: other commands can't hand in downloads");
@@ -63,7 +70,8 @@ impl Host {
     }
 }
 
-/// Sees that a request is fetched, here or by the process that holds the home, and tells the news.
+/// Sees that a request is fetched, here within `limits`, or by the process that holds the home within its own, and
+/// tells the news.
 ///
 /// # Errors
 /// [`Trouble`] when neither is possible. What becomes of the wants is told by the news.
@@ -71,12 +79,13 @@ pub async fn fetch(
     home: &Home,
     identity: Arc<Identity>,
     request: Request,
+    limits: RateLimits,
     news: mpsc::Sender<News>,
 ) -> Result<(), Trouble> {
     let mut left = Left::of(request);
     for _ in 0..MOVES_MAX {
         let text = match find_place(home).await? {
-            Place::Here(lock) => match fetch_here(home, lock, &identity, &mut left, &news).await {
+            Place::Here(lock) => match fetch_here(home, lock, (&identity, &limits), &mut left, &news).await {
                 Ended::Whole => return Ok(()),
                 Ended::HostWent => "a peer starts in this home and goes on with this",
             },
@@ -98,12 +107,13 @@ pub async fn fetch(
 async fn fetch_here(
     home: &Home,
     lock: HomeLock,
-    identity: &Arc<Identity>,
+    (identity, limits): (&Arc<Identity>, &RateLimits),
     left: &mut Left,
     news: &mpsc::Sender<News>,
 ) -> Ended {
     let asked = Arc::new(Notify::new());
-    let host = Host::open(home, lock, Arc::clone(identity), Standing::Passing(Arc::clone(&asked)));
+    let standing = Standing::Passing(Arc::clone(&asked));
+    let host = Host::open(home, lock, Arc::clone(identity), standing, limits.down.clone());
     let (sender, mut heard) = mpsc::channel(NEWS_MAX);
     let run = host.queue().run(left.request(), sender);
     // Told first and noted then: a want that was stopped in between is done again rather than lost.

@@ -31,6 +31,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::index_client::{IndexClient, IndexError};
+use crate::rate::RateLimit;
 use crate::swarm::Pool;
 
 pub use ask::{Ask, Request, VERSION, WANTS_MAX, Wanted};
@@ -71,10 +72,10 @@ struct Shared {
 impl Queue {
     /// The queue of a home. The caller holds the home's lock, so that only one process runs it.
     #[must_use]
-    pub fn open(home: &Home, identity: Arc<Identity>) -> Self {
+    pub fn open(home: &Home, identity: Arc<Identity>, limit: Option<RateLimit>) -> Self {
         let shared = Shared {
             store: Store::of(home),
-            pool: Arc::new(Pool::new(identity)),
+            pool: Arc::new(Pool::new(identity).with_limit(limit)),
             turns: Semaphore::new(TURNS),
             active: Mutex::default(),
             clients: Mutex::default(),

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use peerage_index::Index;
 use peerage_peer::index_client::IndexClient;
 use peerage_peer::peer::{Peer, PeerConfig};
+use peerage_peer::rate::RateLimits;
 use peerage_peer::share::{ShareArg, ShareOptions, resolve_names};
 use peerage_wire::api::{ListParams, SearchParams};
 use peerage_wire::{FileEntry, Link, format_bytes, limits, shown};
@@ -55,7 +56,8 @@ async fn perform(dir: &Path, options: ShareOptions, scratch: &Path, once: bool) 
     let bob = start_peer(&client, "bob", &inbox, &scratch.join("bob"), ShareOptions::default()).await?;
 
     let place = Place::Peer(bob.queue().clone());
-    let fetch = Fetch { place, index: url.clone(), output: inbox, overwrite: false, json: false };
+    let limits = RateLimits::default();
+    let fetch = Fetch { place, index: url.clone(), output: inbox, overwrite: false, json: false, limits };
     let words = fetch_file(&client, &fetch, &files, dir).await?;
     fetch_folder(&fetch, &files, dir).await?;
     put("\neverything that was fetched is proven, and bob serves it now as well")?;
@@ -142,6 +144,7 @@ async fn start_peer(
         index: index.clone(),
         name: name.parse().map_err(Failure::failed)?,
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        limits: RateLimits::default(),
         shares,
         options,
     };

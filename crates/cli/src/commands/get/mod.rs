@@ -13,6 +13,7 @@ use std::sync::Arc;
 use peerage_peer::home::Home;
 use peerage_peer::identity::Identity;
 use peerage_peer::queue::{self, Ask, News, Queue, Request, VERSION, WANTS_MAX, Wanted};
+use peerage_peer::rate::RateLimits;
 use tokio::sync::mpsc;
 
 use crate::args::GetArgs;
@@ -41,6 +42,7 @@ pub(crate) async fn run(home: &Path, args: GetArgs) -> Outcome {
         output: args.output,
         overwrite: args.overwrite,
         json: args.json,
+        limits: args.limits.into(),
     };
     tokio::select! {
         outcome = fetch.run(&args.what, args.resume) => {
@@ -62,6 +64,8 @@ pub(crate) struct Fetch {
     pub(crate) output: PathBuf,
     pub(crate) overwrite: bool,
     pub(crate) json: bool,
+    /// For downloads of this process's own.
+    pub(crate) limits: RateLimits,
 }
 
 /// Whose queue it is.
@@ -109,7 +113,7 @@ impl Fetch {
             Place::Peer(queue) => queue.run(request, news).await,
             Place::Home(home) => {
                 let identity = Identity::load_or_create(home.path()).map_err(Failure::failed)?;
-                queue::fetch(home, Arc::new(identity), request, news).await?;
+                queue::fetch(home, Arc::new(identity), request, self.limits.clone(), news).await?;
             }
         }
         Ok(())
