@@ -1,0 +1,55 @@
+//! `peerage-bench`: Peerage beside its rivals on this machine, by real programs over real sockets.
+
+mod contender;
+mod daemon;
+mod machine;
+mod material;
+mod measure;
+mod place;
+mod process;
+mod report;
+mod tools;
+mod transfer;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "peerage-bench", version, about = "Peerage beside its rivals on this machine")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Move files: ours and every rival that is installed, in turn.
+    Transfer(transfer::Args),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = place::clean_up_when_interrupted().and_then(|()| match arguments.command {
+        Command::Transfer(args) => transfer::run(&args),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A line on stderr: how it goes on.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Text on stdout: results.
+pub(crate) fn put(text: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

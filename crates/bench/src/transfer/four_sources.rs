@@ -1,0 +1,39 @@
+//! The same large file, held by four sources.
+
+use anyhow::Result;
+
+use super::Setting;
+use super::race::race;
+use crate::contender::Contender;
+use crate::contender::aria2::Aria2;
+use crate::contender::peerage::Peerage;
+use crate::material::Material;
+use crate::place::Place;
+use crate::report::{Race, Scale, Section, approximate, mebibytes};
+
+pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
+    let peerage = |name, sources| {
+        Box::new(Peerage { name, program: setting.peerage.clone(), sources }) as Box<dyn Contender>
+    };
+    vec![
+        peerage("peerage, 4 sources", 4),
+        peerage("peerage, 1 source", 1),
+        Box::new(Aria2 { name: "aria2, 4 × vsftpd", servers: 4 }),
+    ]
+}
+
+pub(crate) fn run(setting: &Setting) -> Result<Section> {
+    let place = Place::new(&setting.scratch)?;
+    let material = Material::file(&place.folder("share")?, "large.bin", setting.sizes.file)?;
+    let rows = race(setting, &contenders(setting), &material)?;
+    Ok(Section::Race(Race {
+        title: "four-sources".to_owned(),
+        about: format!(
+            "A file of {} from four sources on the same machine. Goal: no slower than one source.",
+            mebibytes(material.bytes())
+        ),
+        scale: Scale::Rate { amount: approximate(material.bytes()) / 1e6, unit: "MB/s" },
+        bytes: material.bytes(),
+        rows,
+    }))
+}

@@ -1,0 +1,48 @@
+//! A large file from one source, memory to memory.
+
+use anyhow::Result;
+
+use super::Setting;
+use super::race::race;
+use crate::contender::Contender;
+use crate::contender::aria2::Aria2;
+use crate::contender::copy::Copy;
+use crate::contender::nginx::Nginx;
+use crate::contender::peerage::Peerage;
+use crate::contender::rsync::Rsync;
+use crate::contender::vsftpd::Vsftpd;
+use crate::material::Material;
+use crate::place::Place;
+use crate::report::{Race, Scale, Section, approximate, mebibytes};
+
+/// What is to be reached.
+const GOALS: &str = "Goals: at least 1.0 × vsftpd + curl, 1.5 × nginx, 3.5 × sendme, 3.5 × ncdc; CPU at most 1.6 × \
+                     vsftpd + curl and 0.5 × sendme.";
+
+pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
+    vec![
+        Box::new(Peerage { name: "peerage", program: setting.peerage.clone(), sources: 1 }),
+        Box::new(Vsftpd::Curl),
+        Box::new(Vsftpd::Lftp),
+        Box::new(Nginx),
+        Box::new(Rsync),
+        Box::new(Aria2 { name: "vsftpd + aria2 (4 connections)", servers: 1 }),
+        Box::new(Copy),
+    ]
+}
+
+pub(crate) fn run(setting: &Setting) -> Result<Section> {
+    let place = Place::new(&setting.scratch)?;
+    let material = Material::file(&place.folder("share")?, "large.bin", setting.sizes.file)?;
+    let rows = race(setting, &contenders(setting), &material)?;
+    Ok(Section::Race(Race {
+        title: "one-source".to_owned(),
+        about: format!(
+            "A file of {} from one source, memory to memory. {GOALS}",
+            mebibytes(material.bytes())
+        ),
+        scale: Scale::Rate { amount: approximate(material.bytes()) / 1e6, unit: "MB/s" },
+        bytes: material.bytes(),
+        rows,
+    }))
+}

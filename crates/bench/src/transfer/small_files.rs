@@ -1,0 +1,43 @@
+//! Many small files in many folders.
+
+use anyhow::Result;
+
+use super::Setting;
+use super::race::race;
+use crate::contender::Contender;
+use crate::contender::copy::Copy;
+use crate::contender::peerage::Peerage;
+use crate::contender::rsync::Rsync;
+use crate::contender::vsftpd::Vsftpd;
+use crate::material::Material;
+use crate::place::Place;
+use crate::report::{Race, Scale, Section, approximate};
+
+pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
+    vec![
+        Box::new(Peerage { name: "peerage", program: setting.peerage.clone(), sources: 1 }),
+        Box::new(Vsftpd::Lftp),
+        Box::new(Rsync),
+        Box::new(Copy),
+    ]
+}
+
+pub(crate) fn run(setting: &Setting) -> Result<Section> {
+    let place = Place::new(&setting.scratch)?;
+    let shape = setting.sizes.tree;
+    let material = Material::tree(&place.folder("share")?, shape)?;
+    let rows = race(setting, &contenders(setting), &material)?;
+    Ok(Section::Race(Race {
+        title: "small-files".to_owned(),
+        about: format!(
+            "{} files of {} KiB in {} folders, memory to memory. Goals: at least 5 × vsftpd + lftp (mirror, 8 \
+             connections) and 1.0 × rsync.",
+            shape.files,
+            shape.file_bytes >> 10,
+            shape.folders
+        ),
+        scale: Scale::Rate { amount: approximate(shape.files as u64), unit: "files/s" },
+        bytes: material.bytes(),
+        rows,
+    }))
+}
