@@ -39,6 +39,7 @@ impl Daemon {
         let name = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("can't start `{name}`"))?;
+        process::know(child.id());
         Ok(Self { child, name, log: log.to_owned() })
     }
 

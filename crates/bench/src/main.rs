@@ -5,6 +5,7 @@ mod daemon;
 mod machine;
 mod material;
 mod measure;
+mod net;
 mod place;
 mod process;
 mod report;
@@ -32,15 +33,20 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = place::clean_up_when_interrupted().and_then(|()| match arguments.command {
-        Command::Transfer(args) => transfer::run(&args),
-    });
-    match done {
+    match run(&arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    place::clean_up_when_interrupted()?;
+    process::inherit_orphans()?;
+    match command {
+        Command::Transfer(args) => transfer::run(args),
     }
 }
 

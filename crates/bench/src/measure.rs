@@ -66,7 +66,10 @@ pub(crate) fn run_all(
     let mut children = Vec::new();
     for command in commands {
         match command.spawn() {
-            Ok(child) => children.push(child),
+            Ok(child) => {
+                process::know(child.id());
+                children.push(child);
+            }
             Err(error) => {
                 children.iter().for_each(|child| kill_tree(child.id()));
                 bail!("can't start `{}`: {error}", command.get_program().display());
@@ -91,7 +94,8 @@ pub(crate) fn run_all(
     Ok(sample)
 }
 
-/// Times something that goes on in running processes, until `is_done` says so.
+/// Times something that goes on in processes which do not end with it, until `is_done` says so. `start` gives the
+/// processes that it started, in addition to the clients that ran before.
 ///
 /// # Errors
 /// When `start` fails, or it is not done within `limit`.
@@ -99,14 +103,14 @@ pub(crate) fn until(
     servers: &[u32],
     clients: &[u32],
     limit: Duration,
-    start: impl FnOnce() -> Result<()>,
+    start: impl FnOnce() -> Result<Vec<u32>>,
     mut is_done: impl FnMut() -> Result<bool>,
 ) -> Result<Sample> {
     let mut meter = Meter::new(servers);
     let before = process::cpu(clients);
     let started = Instant::now();
-    start()?;
-    meter.watch(clients.to_vec(), Duration::MAX);
+    let started_too = start()?;
+    meter.watch([clients, &started_too].concat(), Duration::MAX);
     while !is_done()? {
         if started.elapsed() > limit {
             bail!("not done within {} s", limit.as_secs());
@@ -139,7 +143,7 @@ struct Meter {
 
 impl Meter {
     fn new(servers: &[u32]) -> Self {
-        let cpu_before = process::cpu(servers);
+        let cpu_before = process::cpu(servers) + process::orphans_cpu();
         Self { servers: servers.to_vec(), clients: Vec::new(), cpu_before, looker: None }
     }
 
@@ -153,7 +157,8 @@ impl Meter {
 
     fn finish(mut self, time: Duration) -> Sample {
         let client_cpu = process::cpu(&self.clients);
-        let server_cpu = process::cpu(&self.servers).saturating_sub(self.cpu_before);
+        let server_cpu =
+            (process::cpu(&self.servers) + process::orphans_cpu()).saturating_sub(self.cpu_before);
         let (server_peak, client_peak) = self.stop();
         Sample {
             time,

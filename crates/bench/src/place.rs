@@ -86,6 +86,7 @@ fn leave() -> ! {
     kill();
     std::thread::sleep(Duration::from_millis(50)); // what was being started when it was looked
     kill();
+    crate::net::remove_all();
     for place in places.iter() {
         let _ = fs::remove_dir_all(place);
     }

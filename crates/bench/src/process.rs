@@ -1,13 +1,41 @@
 //! What the system says of running processes: a tree's members, its CPU time, its memory.
 //!
-//! Invariants: nothing here waits or kills; a process that went in the meantime counts as gone, not as an error.
+//! Invariants: nothing here waits or kills; a process that went in the meantime counts as gone, not as an error. What a
+//! server forked and left behind (vsftpd does) becomes a child of this process and stays unreaped, so its CPU time can
+//! still be read.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Readings of a tree's CPU time; a process between its end and its parent's notice is missed by one of them.
 const CPU_READINGS: usize = 3;
+
+/// The children that this process started itself.
+static KNOWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// From now on this process inherits what its servers leave behind.
+///
+/// # Errors
+/// When the kernel can't do that.
+pub(crate) fn inherit_orphans() -> std::io::Result<()> {
+    let own = rustix::process::getpid();
+    Ok(rustix::process::set_child_subreaper(Some(own))?)
+}
+
+/// Takes note of a child that this process started itself.
+pub(crate) fn know(pid: u32) {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(pid);
+}
+
+/// CPU time of all that servers have left behind so far.
+pub(crate) fn orphans_cpu() -> Duration {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let orphans: Vec<u32> =
+        children(std::process::id()).into_iter().filter(|child| !known.contains(child)).collect();
+    cpu(&orphans)
+}
 
 /// Every live (or not yet reaped) process of the trees below these, the roots with them.
 pub(crate) fn members(roots: &[u32]) -> BTreeSet<u32> {

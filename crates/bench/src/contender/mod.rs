@@ -5,9 +5,12 @@
 
 pub(crate) mod aria2;
 pub(crate) mod copy;
+pub(crate) mod ncdc;
 pub(crate) mod nginx;
 pub(crate) mod peerage;
 pub(crate) mod rsync;
+pub(crate) mod sendme;
+pub(crate) mod transmission;
 pub(crate) mod vsftpd;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -96,4 +99,9 @@ impl<F: FnMut(&Path) -> Command> Serving for Simple<F> {
 /// When there is none.
 pub(crate) fn loopback() -> Result<SocketAddr> {
     Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), crate::daemon::free_port()?))
+}
+
+/// Whether a file is there with all its bytes, for clients that go on after they are done.
+pub(crate) fn has_arrived(file: &Path, size: u64) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.len() == size)
 }

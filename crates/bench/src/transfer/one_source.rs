@@ -7,9 +7,12 @@ use super::race::race;
 use crate::contender::Contender;
 use crate::contender::aria2::Aria2;
 use crate::contender::copy::Copy;
+use crate::contender::ncdc::Ncdc;
 use crate::contender::nginx::Nginx;
 use crate::contender::peerage::Peerage;
 use crate::contender::rsync::Rsync;
+use crate::contender::sendme::Sendme;
+use crate::contender::transmission::Transmission;
 use crate::contender::vsftpd::Vsftpd;
 use crate::material::Material;
 use crate::place::Place;
@@ -26,6 +29,9 @@ pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
         Box::new(Vsftpd::Lftp),
         Box::new(Nginx),
         Box::new(Rsync),
+        Box::new(Sendme),
+        Box::new(Ncdc),
+        Box::new(Transmission { downloaders: 1, rate: None }),
         Box::new(Aria2 { name: "vsftpd + aria2 (4 connections)", servers: 1 }),
         Box::new(Copy),
     ]
