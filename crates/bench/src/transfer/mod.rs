@@ -1,8 +1,12 @@
 //! `transfer`: the same files between the same places, by us and by every rival, and what it cost each.
 
 mod four_sources;
+mod idle;
+mod memory;
 mod one_source;
+mod one_to_eight;
 mod race;
+mod share;
 mod small_files;
 
 use std::path::{Path, PathBuf};
@@ -58,19 +62,32 @@ pub(crate) enum Work {
     FourSources,
     /// Many small files.
     SmallFiles,
+    /// Sharing files for the first time and again.
+    Share,
+    /// One seed, eight downloaders, slow links.
+    OneToEight,
+    /// Memory with a very large file.
+    Memory,
+    /// Memory of idle connections.
+    Idle,
 }
 
 impl Work {
-    fn run(self, setting: &Setting) -> Result<Section> {
+    fn run(self, setting: &Setting) -> Result<Vec<Section>> {
         match self {
             Self::OneSource => one_source::run(setting),
             Self::FourSources => four_sources::run(setting),
             Self::SmallFiles => small_files::run(setting),
+            Self::Share => share::run(setting),
+            Self::OneToEight => one_to_eight::run(setting),
+            Self::Memory => memory::run(setting),
+            Self::Idle => idle::run(setting),
         }
     }
 }
 
 /// What every work is given.
+#[derive(Debug, Clone)]
 pub(crate) struct Setting {
     /// Our binary.
     pub(crate) peerage: PathBuf,
@@ -78,6 +95,8 @@ pub(crate) struct Setting {
     pub(crate) rounds: usize,
     /// Where files are moved from and to.
     pub(crate) scratch: PathBuf,
+    /// Where very large files are.
+    pub(crate) disk: PathBuf,
     /// One turn takes this long at most.
     pub(crate) limit: Duration,
     /// How much is moved.
@@ -100,14 +119,39 @@ pub(crate) struct Sizes {
     pub(crate) file: u64,
     /// The small files.
     pub(crate) tree: Shape,
+    /// Bytes of the large file that is shared.
+    pub(crate) share_file: u64,
+    /// The small files that are shared.
+    pub(crate) share_tree: Shape,
+    /// Bytes of the file for eight downloaders.
+    pub(crate) swarm: u64,
+    /// Bytes of the very large file.
+    pub(crate) memory: u64,
+    /// Idle connections.
+    pub(crate) idle: usize,
 }
 
 impl Sizes {
     /// Those of the figures to reach.
-    const FULL: Self =
-        Self { file: 2 << 30, tree: Shape { files: 10_000, file_bytes: 10 << 10, folders: 100 } };
+    const FULL: Self = Self {
+        file: 2 << 30,
+        tree: Shape { files: 10_000, file_bytes: 10 << 10, folders: 100 },
+        share_file: 4 << 30,
+        share_tree: Shape { files: 100_000, file_bytes: 10 << 10, folders: 1_000 },
+        swarm: 100 << 20,
+        memory: 20 << 30,
+        idle: 500,
+    };
     /// Enough to see that everything works: several pieces, several folders.
-    const SMOKE: Self = Self { file: 5 << 20, tree: Shape { files: 60, file_bytes: 10 << 10, folders: 6 } };
+    const SMOKE: Self = Self {
+        file: 5 << 20,
+        tree: Shape { files: 60, file_bytes: 10 << 10, folders: 6 },
+        share_file: 5 << 20,
+        share_tree: Shape { files: 60, file_bytes: 10 << 10, folders: 6 },
+        swarm: 5 << 20,
+        memory: 20 << 20,
+        idle: 20,
+    };
 }
 
 /// Longest turn: the slowest rival needs a tenth of it.
@@ -121,31 +165,39 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         peerage: binary(args.peerage.as_deref())?,
         rounds: if args.smoke { 1 } else { args.rounds },
         scratch: args.scratch.clone(),
+        disk: args.disk.clone(),
         limit: if args.smoke { LIMIT_SMOKE } else { LIMIT },
-        sizes: if args.smoke { Sizes::SMOKE } else { Sizes::FULL },
+        sizes: if args.smoke { Sizes::SMOKE } else { Sizes { memory: args.memory_size, ..Sizes::FULL } },
         only: args.only.clone(),
     };
     let works = if args.work.is_empty() { Work::value_variants() } else { &args.work };
-    let mut sections = Vec::new();
-    let mut failed = Vec::new();
-    for work in works {
-        say(format_args!("{work:?}"));
-        match work.run(&setting) {
-            Ok(section) => {
-                put(section.plain());
-                sections.push(section.markdown());
-            }
-            Err(error) => {
-                say(format_args!("{work:?}: {error:#}"));
-                failed.push(format!("{work:?}"));
-            }
-        }
-    }
+    let (sections, failed) = perform(works, &setting);
     if let Some(path) = &args.report {
         let text = machine::head(&tools(&setting)) + &sections.concat();
         std::fs::write(path, text).with_context(|| format!("can't write `{}`", path.display()))?;
     }
     if failed.is_empty() { Ok(()) } else { bail!("not done: {}", failed.join(", ")) }
+}
+
+/// Does one work after the other; gives the sections in Markdown, and the works that failed.
+fn perform(works: &[Work], setting: &Setting) -> (Vec<String>, Vec<String>) {
+    let (mut sections, mut failed) = (Vec::new(), Vec::new());
+    for work in works {
+        let name = work.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        say(format_args!("{name}:"));
+        match work.run(setting) {
+            Ok(tables) => {
+                tables.iter().for_each(|table| put(table.plain()));
+                sections.extend(tables.iter().map(Section::markdown));
+            }
+            Err(error) => {
+                say(format_args!("{name}: {error:#}"));
+                sections.push(format!("\n## {name}\n\nNot done: {error:#}\n"));
+                failed.push(name);
+            }
+        }
+    }
+    (sections, failed)
 }
 
 /// Every program that a table may name.
@@ -154,6 +206,7 @@ fn tools(setting: &Setting) -> Vec<Tool> {
         one_source::contenders(setting),
         four_sources::contenders(setting),
         small_files::contenders(setting),
+        share::contenders(setting),
     ];
     all.iter().flatten().flat_map(|contender| contender.tools()).collect()
 }

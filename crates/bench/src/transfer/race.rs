@@ -4,6 +4,7 @@
 //! servers end at once; the folder it fetched into is checked, then removed, before the next one's turn.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -14,6 +15,17 @@ use crate::measure::Sample;
 use crate::place::Place;
 use crate::report::{Outcome, Row};
 use crate::say;
+
+/// What must be there after a turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Arrival {
+    /// The material.
+    Copy,
+    /// The material, in each of so many folders that are named by their numbers from 0.
+    Copies(u8),
+    /// Nothing: it was only read.
+    Nothing,
+}
 
 /// One contender's standing.
 struct Entry<'a> {
@@ -37,6 +49,7 @@ pub(crate) fn race(
     setting: &Setting,
     contenders: &[Box<dyn Contender>],
     material: &Material,
+    arrival: Arrival,
 ) -> Result<Vec<Row>> {
     let mut entries = Vec::new();
     for contender in contenders.iter().filter(|one| setting.wants(one.name())) {
@@ -44,7 +57,7 @@ pub(crate) fn race(
     }
     for round in 1..=setting.rounds {
         for entry in &mut entries {
-            entry.take_turn(material, round);
+            entry.take_turn(material, arrival, round);
         }
     }
     Ok(entries.into_iter().map(Entry::row).collect())
@@ -69,10 +82,10 @@ fn enter<'a>(setting: &Setting, contender: &'a dyn Contender, material: &Materia
 }
 
 impl Entry<'_> {
-    fn take_turn(&mut self, material: &Material, round: usize) {
+    fn take_turn(&mut self, material: &Material, arrival: Arrival, round: usize) {
         let State::Running(serving) = &mut self.state else { return };
         let name = self.contender.name();
-        match turn(serving.as_mut(), &self.place, material) {
+        match turn(serving.as_mut(), &self.place, material, arrival) {
             Ok(sample) => {
                 say(format_args!("round {round}: {name}: {:.3} s", sample.time.as_secs_f64()));
                 self.samples.push(sample);
@@ -94,11 +107,23 @@ impl Entry<'_> {
     }
 }
 
-fn turn(serving: &mut dyn Serving, place: &Place, material: &Material) -> Result<Sample> {
+impl Arrival {
+    fn check(self, material: &Material, into: &Path) -> Result<()> {
+        match self {
+            Self::Copy => material.check(into),
+            Self::Copies(count) => {
+                (0..count).try_for_each(|copy| material.check(&into.join(copy.to_string())))
+            }
+            Self::Nothing => Ok(()),
+        }
+    }
+}
+
+fn turn(serving: &mut dyn Serving, place: &Place, material: &Material, arrival: Arrival) -> Result<Sample> {
     let into = place.folder("into")?;
     let fetched = serving.fetch(&into);
     let checked = fetched.and_then(|sample| {
-        material.check(&into).context("what arrived is wrong")?;
+        arrival.check(material, &into).context("what arrived is wrong")?;
         Ok(sample)
     });
     fs::remove_dir_all(&into)?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Setting;
-use super::race::race;
+use super::race::{Arrival, race};
 use crate::contender::Contender;
 use crate::contender::copy::Copy;
 use crate::contender::peerage::Peerage;
@@ -22,12 +22,12 @@ pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
     ]
 }
 
-pub(crate) fn run(setting: &Setting) -> Result<Section> {
+pub(crate) fn run(setting: &Setting) -> Result<Vec<Section>> {
     let place = Place::new(&setting.scratch)?;
     let shape = setting.sizes.tree;
     let material = Material::tree(&place.folder("share")?, shape)?;
-    let rows = race(setting, &contenders(setting), &material)?;
-    Ok(Section::Race(Race {
+    let rows = race(setting, &contenders(setting), &material, Arrival::Copy)?;
+    Ok(vec![Section::Race(Race {
         title: "small-files".to_owned(),
         about: format!(
             "{} files of {} KiB in {} folders, memory to memory. Goals: at least 5 × vsftpd + lftp (mirror, 8 \
@@ -39,5 +39,5 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
         scale: Scale::Rate { amount: approximate(shape.files as u64), unit: "files/s" },
         bytes: material.bytes(),
         rows,
-    }))
+    })])
 }
