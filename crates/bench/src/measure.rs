@@ -78,7 +78,7 @@ pub(crate) fn run_all(
     }
     meter.watch(children.iter().map(std::process::Child::id).collect(), limit);
     children.iter().for_each(|child| wait_unreaped(child.id()));
-    let mut sample = meter.finish(started.elapsed());
+    let sample = meter.finish(started.elapsed());
     let mut failed = None;
     for mut child in children {
         let status = child.wait()?;
@@ -90,7 +90,6 @@ pub(crate) fn run_all(
     if let Some(status) = failed {
         bail!("{status}: {}", tail(log));
     }
-    sample.client.peak_bytes = sample.client.peak_bytes.max(1);
     Ok(sample)
 }
 
@@ -133,12 +132,15 @@ fn wait_unreaped(pid: u32) {
     {}
 }
 
+/// The peaks of both sides, in bytes.
+type Peaks = (u64, u64);
+
 /// Reads CPU before and after, and looks at memory in between.
 struct Meter {
     servers: Vec<u32>,
     clients: Vec<u32>,
     cpu_before: Duration,
-    looker: Option<(Sender<()>, JoinHandle<(u64, u64)>)>,
+    looker: Option<(Sender<()>, JoinHandle<Peaks>)>,
 }
 
 impl Meter {
@@ -167,7 +169,7 @@ impl Meter {
         }
     }
 
-    fn stop(&mut self) -> (u64, u64) {
+    fn stop(&mut self) -> Peaks {
         let Some((stop, looker)) = self.looker.take() else { return (0, 0) };
         drop(stop);
         looker.join().unwrap_or_default()
@@ -180,7 +182,7 @@ impl Drop for Meter {
     }
 }
 
-fn look(servers: &[u32], clients: &[u32], limit: Duration, stopped: &Receiver<()>) -> (u64, u64) {
+fn look(servers: &[u32], clients: &[u32], limit: Duration, stopped: &Receiver<()>) -> Peaks {
     let started = Instant::now();
     let mut peaks = (0, 0);
     loop {

@@ -43,7 +43,7 @@ impl Contender for Ncdc {
         let mut seed = client(stage.own, "seed", &[])?;
         seed.put(&format!("/share files {}\n", stage.material.dir.display()))?;
         seed.put(&format!("/open hub adc://{hub_address}\n"))?;
-        Ok(Box::new(Hub {
+        let mut hub = Hub {
             hub,
             hub_address,
             seed,
@@ -52,7 +52,9 @@ impl Contender for Ncdc {
             size: content.size,
             limit: stage.limit,
             round: 0,
-        }))
+        };
+        hub.connected(&stage.folder("probe")?)?; // waits for the seed to hash, which must not go on beside others
+        Ok(Box::new(hub))
     }
 }
 
@@ -69,6 +71,17 @@ struct Hub {
 
 impl Serving for Hub {
     fn fetch(&mut self, into: &Path) -> Result<Sample> {
+        let mut client = self.connected(into)?;
+        let (servers, pid) = ([self.hub.id(), self.seed.id()], client.id());
+        let (file, size) = (into.join(&self.name), self.size);
+        let ask = || client.put("d").map(|()| Vec::new());
+        until(&servers, &[pid], self.limit, ask, || Ok(super::has_arrived(&file, size)))
+    }
+}
+
+impl Hub {
+    /// A new client that has found the file and would put it there.
+    fn connected(&mut self, into: &Path) -> Result<Daemon> {
         self.round += 1;
         let unfinished = self.own.join(format!("unfinished {}", self.round));
         std::fs::create_dir_all(&unfinished)?;
@@ -79,14 +92,9 @@ impl Serving for Hub {
         let mut client = client(&self.own, &format!("client{}", self.round), &folders)?;
         client.put(&format!("/open hub adc://{}\n", self.hub_address))?;
         self.find(&mut client)?;
-        let (servers, pid) = ([self.hub.id(), self.seed.id()], client.id());
-        let (file, size) = (into.join(&self.name), self.size);
-        let ask = || client.put("d").map(|()| Vec::new());
-        until(&servers, &[pid], self.limit, ask, || Ok(super::has_arrived(&file, size)))
+        Ok(client)
     }
-}
 
-impl Hub {
     /// Searches until the seed has hashed the file and answers. Only the row of a found file shows its whole path.
     fn find(&self, client: &mut Daemon) -> Result<()> {
         let (started, row) = (Instant::now(), format!("/files/{}", self.name));
