@@ -27,10 +27,9 @@ pub(crate) struct Transmission {
     pub(crate) rate: Option<&'static str>,
 }
 
-/// Only TCP, only our tracker, nothing to the world. A large cache is to its advantage.
-const SETTINGS: &str = r#"{"rpc-enabled": false, "dht-enabled": false, "lpd-enabled": false, "utp-enabled": false,
-"port-forwarding-enabled": false, "rename-partial-files": true, "preallocation": 0, "encryption": 0,
-"cache-size-mb": 16}"#;
+/// As it comes, only that it talks to nobody but our tracker and the peers there.
+const SETTINGS: &str = r#"{"rpc-enabled": false, "dht-enabled": false, "lpd-enabled": false,
+"port-forwarding-enabled": false}"#;
 /// The port every peer listens on.
 const PEER_PORT: &str = "51413";
 /// The step of a poll.

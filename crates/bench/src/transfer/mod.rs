@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Where the file of `memory` goes, which may be too large for memory.
     #[arg(long, default_value = "/var/tmp", value_name = "DIR")]
     disk: PathBuf,
+    /// Bytes of the file of `one-source` and `four-sources`.
+    #[arg(long, default_value = "2G", value_parser = peerage_wire::parse_bytes, value_name = "SIZE")]
+    file_size: u64,
     /// Bytes of the file of `memory`.
     #[arg(long, default_value = "20G", value_parser = peerage_wire::parse_bytes, value_name = "SIZE")]
     memory_size: u64,
@@ -154,8 +157,8 @@ impl Sizes {
     };
 }
 
-/// Longest turn: the slowest rival needs a tenth of it.
-const LIMIT: Duration = Duration::from_secs(300);
+/// Longest turn: twice what the slowest rival needs on a machine that has other work as well.
+const LIMIT: Duration = Duration::from_secs(600);
 /// Longest turn of a smoke run.
 const LIMIT_SMOKE: Duration = Duration::from_secs(60);
 
@@ -167,7 +170,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         scratch: args.scratch.clone(),
         disk: args.disk.clone(),
         limit: if args.smoke { LIMIT_SMOKE } else { LIMIT },
-        sizes: if args.smoke { Sizes::SMOKE } else { Sizes { memory: args.memory_size, ..Sizes::FULL } },
+        sizes: if args.smoke {
+            Sizes::SMOKE
+        } else {
+            Sizes { file: args.file_size, memory: args.memory_size, ..Sizes::FULL }
+        },
         only: args.only.clone(),
     };
     let works = if args.work.is_empty() { Work::value_variants() } else { &args.work };
