@@ -17,6 +17,9 @@ use crate::process;
 /// What Ctrl-C has to remove.
 static PLACES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+/// How often a folder is emptied before it is left behind.
+const REMOVE_TRIES: u8 = 20;
+
 /// A temporary folder.
 pub(crate) struct Place {
     dir: TempDir,
@@ -88,7 +91,9 @@ fn leave() -> ! {
     kill();
     crate::net::remove_all();
     for place in places.iter() {
-        let _ = fs::remove_dir_all(place);
+        // What is dying may still make a file while its folder is emptied.
+        let is_gone = |_: &u8| fs::remove_dir_all(place).is_ok() || !place.exists();
+        let _ = (0..REMOVE_TRIES).find(is_gone);
     }
     std::process::exit(130)
 }

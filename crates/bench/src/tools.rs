@@ -7,20 +7,34 @@ use std::process::{Command, Stdio};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tool {
     program: PathBuf,
-    version_flag: &'static str,
-    is_told_to_stdin: bool,
+    version: Version,
+}
+
+/// Who knows a program's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// The program, asked with this flag.
+    Said(&'static str),
+    /// The program, which writes it to the connection that it believes it was given as input.
+    SaidToInput(&'static str),
+    /// Only the package it came in.
+    Packaged,
 }
 
 impl Tool {
     /// By name (looked up in `PATH`) or path.
     pub(crate) fn new(program: impl AsRef<Path>, version_flag: &'static str) -> Self {
-        Self { program: program.as_ref().to_owned(), version_flag, is_told_to_stdin: false }
+        Self { program: program.as_ref().to_owned(), version: Version::Said(version_flag) }
     }
 
-    /// For vsftpd, which writes its version to the connection it believes it was given as input.
-    pub(crate) fn told_to_stdin(mut self) -> Self {
-        self.is_told_to_stdin = true;
-        self
+    /// vsftpd, which takes its input for a connection.
+    pub(crate) fn vsftpd() -> Self {
+        Self { program: "vsftpd".into(), version: Version::SaidToInput("-v") }
+    }
+
+    /// A program that does not know its version; its Debian package has the same name.
+    pub(crate) fn packaged(name: &str) -> Self {
+        Self { program: name.into(), version: Version::Packaged }
     }
 
     /// The program's name.
@@ -40,9 +54,12 @@ impl Tool {
 
     /// The first line it says about its version.
     pub(crate) fn version(&self) -> Option<String> {
-        let mut command = Command::new(self.find()?);
-        command.arg(self.version_flag).stdin(Stdio::null());
-        let text = if self.is_told_to_stdin { said_to_stdin(&mut command)? } else { said(&mut command)? };
+        let mut program = Command::new(self.find()?);
+        let text = match self.version {
+            Version::Said(flag) => said(program.arg(flag).stdin(Stdio::null())),
+            Version::SaidToInput(flag) => said_to_input(program.arg(flag)),
+            Version::Packaged => said(command("dpkg-query").args(["-W", "-f", "${Version}", &self.name()])),
+        }?;
         text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
     }
 }
@@ -61,7 +78,7 @@ fn said(command: &mut Command) -> Option<String> {
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
-fn said_to_stdin(command: &mut Command) -> Option<String> {
+fn said_to_input(command: &mut Command) -> Option<String> {
     let file = tempfile::NamedTempFile::new().ok()?;
     command.stdin(file.reopen().ok()?).output().ok()?;
     std::fs::read_to_string(file.path()).ok()

@@ -13,13 +13,23 @@ use anyhow::{Result, bail};
 use super::{Contender, Serving, Stage, loopback};
 use crate::daemon::Daemon;
 use crate::measure::{Sample, until};
+use crate::process;
 use crate::tools::{Tool, command};
 
 /// ncdc.
 pub(crate) struct Ncdc;
 
+/// How long a search may be made again and again.
+const SEARCH_WAIT: Duration = Duration::from_secs(20);
 /// How long a search may go without an answer before it is made again.
 const SEARCH_AGAIN: Duration = Duration::from_secs(2);
+/// Alt-2: to the hub's tab, for a tab of results takes letters as commands.
+const TO_HUB: &str = "\x1b2";
+/// A client that takes less CPU time than this between two looks only draws its clock.
+const QUIET_CPU: Duration = Duration::from_millis(30);
+const QUIET_LOOK: Duration = Duration::from_millis(700);
+/// Quiet looks in a row that show that it has nothing to do.
+const QUIET_LOOKS: u32 = 3;
 /// The step of a poll.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -43,7 +53,8 @@ impl Contender for Ncdc {
         let mut seed = client(stage.own, "seed", &[])?;
         seed.put(&format!("/share files {}\n", stage.material.dir.display()))?;
         seed.put(&format!("/open hub adc://{hub_address}\n"))?;
-        let mut hub = Hub {
+        rest(&seed, stage.limit)?;
+        Ok(Box::new(Hub {
             hub,
             hub_address,
             seed,
@@ -52,9 +63,7 @@ impl Contender for Ncdc {
             size: content.size,
             limit: stage.limit,
             round: 0,
-        };
-        hub.connected(&stage.folder("probe")?)?; // waits for the seed to hash, which must not go on beside others
-        Ok(Box::new(hub))
+        }))
     }
 }
 
@@ -95,22 +104,38 @@ impl Hub {
         Ok(client)
     }
 
-    /// Searches until the seed has hashed the file and answers. Only the row of a found file shows its whole path.
+    /// Searches until the seed answers. Only the row of a found file shows its whole path.
     fn find(&self, client: &mut Daemon) -> Result<()> {
         let (started, row) = (Instant::now(), format!("/files/{}", self.name));
         let mut searched: Option<Instant> = None;
         while !client.said().contains(&row) {
-            if started.elapsed() > self.limit {
-                bail!("the search finds nothing within {} s", self.limit.as_secs());
+            if started.elapsed() > SEARCH_WAIT {
+                bail!("the search finds nothing within {} s", SEARCH_WAIT.as_secs());
             }
             if searched.is_none_or(|last| last.elapsed() > SEARCH_AGAIN) {
-                client.put(&format!("/search {}\n", self.name))?;
+                client.put(&format!("{TO_HUB}/search {}\n", self.name))?;
                 searched = Some(Instant::now());
             }
             std::thread::sleep(POLL);
         }
         Ok(())
     }
+}
+
+/// Waits until the seed has hashed its share, which must not go on beside others: until it takes no more CPU time.
+fn rest(seed: &Daemon, limit: Duration) -> Result<()> {
+    let started = Instant::now();
+    let (mut quiet, mut last) = (0, process::cpu(&[seed.id()]));
+    while quiet < QUIET_LOOKS {
+        if started.elapsed() > limit {
+            bail!("the seed still hashes after {} s", limit.as_secs());
+        }
+        std::thread::sleep(QUIET_LOOK);
+        let now = process::cpu(&[seed.id()]);
+        quiet = if now.saturating_sub(last) < QUIET_CPU { quiet + 1 } else { 0 };
+        last = now;
+    }
+    Ok(())
 }
 
 /// A client in a terminal of its own, reachable by others.

@@ -43,7 +43,7 @@ impl Contender for Transmission {
     fn tools(&self) -> Vec<Tool> {
         let names = ["transmission-cli", "transmission-create", "transmission-show"];
         let mut tools = names.map(|name| Tool::new(name, "-V")).to_vec();
-        tools.push(Tool::new("opentracker", "-h"));
+        tools.push(Tool::packaged("opentracker"));
         tools
     }
 

@@ -23,7 +23,7 @@ pub(crate) enum Vsftpd {
 
 /// vsftpd itself.
 pub(crate) fn tool() -> Tool {
-    Tool::new("vsftpd", "-v").told_to_stdin()
+    Tool::vsftpd()
 }
 
 impl Contender for Vsftpd {
