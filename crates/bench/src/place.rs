@@ -31,10 +31,11 @@ impl Place {
     /// # Errors
     /// When `parent` can't be written.
     pub(crate) fn new(parent: &Path) -> Result<Self> {
+        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner); // first, so that none is made unnoted
         let dir = TempDir::with_prefix_in("peerage-bench-", parent)
             .with_context(|| format!("can't make a folder in `{}`", parent.display()))?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-        PLACES.lock().unwrap_or_else(PoisonError::into_inner).push(dir.path().to_owned());
+        places.push(dir.path().to_owned());
         Ok(Self { dir })
     }
 

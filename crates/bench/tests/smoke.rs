@@ -20,7 +20,8 @@ fn our_figures_are_there_beside_whoever_is_installed() {
     let ours: Vec<&str> =
         report.lines().filter(|line| line.starts_with("| peerage") && line.contains('×')).collect();
     assert_eq!(ours.len(), 8, "{report}");
-    assert!(ours.iter().all(|line| !line.contains('–')), "{ours:?}");
+    // Small runs may take less CPU time than the kernel counts, but whoever ran held memory.
+    assert!(ours.iter().all(|line| line.ends_with(" MiB |")), "{ours:?}");
     assert!(report.contains("| each | "), "{report}");
     assert!(report.contains("- processor: ") && report.contains("| peerage | peerage "), "{report}");
     assert!(fs::read_dir(bench.scratch()).unwrap().next().is_none(), "nothing is left behind");
