@@ -379,3 +379,37 @@ fn the_shell_hands_its_downloads_over_as_well() {
     assert!(shell.wait().unwrap().success());
     large.assert_whole();
 }
+
+#[test]
+fn a_folder_of_small_and_large_files_comes_whole_around_what_is_there() {
+    let net = Net::start();
+    let dir = net.folder("mixed");
+    for n in 0..600_u32 {
+        let sub = dir.join(format!("sub {}", n % 7));
+        fs::create_dir_all(&sub).unwrap();
+        fs::write(sub.join(format!("{n}.txt")), format!("file {n}").repeat(n as usize)).unwrap();
+    }
+    fs::write(dir.join("large.bin"), noise(30, 5 << 20)).unwrap();
+    let _peer = net.share("studio", &dir);
+    fs::create_dir_all(net.dir.path().join("out/mixed/sub 1")).unwrap();
+    fs::write(net.dir.path().join("out/mixed/sub 1/1.txt"), "mine").unwrap();
+    fs::copy(dir.join("sub 2/2.txt"), {
+        fs::create_dir_all(net.dir.path().join("out/mixed/sub 2")).unwrap();
+        net.dir.path().join("out/mixed/sub 2/2.txt")
+    })
+    .unwrap();
+    let rows = net.json(&["get", "studio/mixed", "-o", "out", "--json"]);
+    assert_eq!((rows.len(), &rows[601]["files"]), (602, &serde_json::json!(601)));
+    assert_eq!(fs::read_to_string(net.dir.path().join("out/mixed/sub 1/1.txt")).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(net.dir.path().join("out/mixed/sub 1/1 (2).txt")).unwrap(), "file 1");
+    fs::rename(
+        net.dir.path().join("out/mixed/sub 1/1 (2).txt"),
+        net.dir.path().join("out/mixed/sub 1/1.txt"),
+    )
+    .unwrap();
+    let mut diff = Command::new("diff");
+    let compared = diff.args(["-r", "mixed", "out/mixed"]).current_dir(net.dir.path()).output().unwrap();
+    assert!(compared.status.success(), "{}", told(&compared));
+    let again = net.run(&["get", "studio/mixed", "-o", "out"]);
+    assert!(told(&again).contains("601 were already here"), "{}", told(&again));
+}
