@@ -83,7 +83,7 @@ fn clean(text: &str) -> String {
 }
 
 /// The system's number says nothing to a person that its words do not: `(os error 2)` is left out.
-fn without_number(line: &str) -> String {
+pub(crate) fn without_number(line: &str) -> String {
     match line.split_once(" (os error ") {
         Some((words, rest)) => format!("{words}{}", rest.split_once(')').map_or("", |(_, rest)| rest)),
         None => line.to_owned(),

@@ -39,11 +39,17 @@ impl Large {
         self.net.dir.path().join("out")
     }
 
-    fn wait_until_half_way(&self, get: &Running) {
+    /// Waits until a good part is there and holds the source then, so that nothing is over too early.
+    fn hold_half_way(&self, get: &Running) {
         wait_until(&format!("a good part comes; it said: {}", get.everything_said()), || {
             allocated(&self.out()) > LARGE_BYTES as u64 / 8
         });
+        self.source.signal(Signal::STOP);
         assert!(!self.out().join("big.bin").exists(), "it was over before it could be interrupted");
+    }
+
+    fn go_on(&self) {
+        self.source.signal(Signal::CONT);
     }
 
     fn assert_whole(&self) {
@@ -112,8 +118,9 @@ fn many_wants_are_fetched_at_once_and_what_fails_stops_no_other() {
 fn what_a_killed_get_left_is_resumed() {
     let large = Large::start(11);
     let get = large.get(&["big.bin", "-o", "out"]);
-    large.wait_until_half_way(&get);
+    large.hold_half_way(&get);
     get.kill();
+    large.go_on();
     assert_eq!(large.waiting(), 1);
     assert!(socket_of(&large.net).exists(), "a killed process leaves its socket, which is no obstacle");
     // From another folder, for the output folder is kept too.
@@ -130,8 +137,9 @@ fn what_a_killed_get_left_is_resumed() {
 #[test]
 fn what_was_interrupted_is_resumed_or_forgotten() {
     let large = Large::start(12);
-    let mut get = large.get(&["big.bin", "small.txt", "-o", "out"]);
-    large.wait_until_half_way(&get);
+    let mut get = large.get(&["small.txt", "big.bin", "-o", "out"]);
+    get.wait_for("out/small.txt");
+    large.hold_half_way(&get);
     get.signal(Signal::INT);
     assert_eq!(get.wait(), Some(1));
     assert!(get.wait_for("hint: ").contains("peerage get --resume"));
@@ -140,6 +148,7 @@ fn what_was_interrupted_is_resumed_or_forgotten() {
     assert_eq!(waiting[0]["what"], "big.bin");
     assert_eq!(waiting[0]["output"], large.out().to_str().unwrap());
     assert!(large.net.ok(&["get", "--queue"]).contains("big.bin"));
+    large.go_on();
     large.net.ok(&["get", "--resume"]);
     large.assert_whole();
 
@@ -174,8 +183,9 @@ fn a_running_peer_does_the_downloads_of_its_home() {
     let large = Large::start(13);
     let taker = taker(&large.net);
     let mut get = large.get(&["big.bin", "-o", "out"]);
-    large.wait_until_half_way(&get);
+    large.hold_half_way(&get);
     assert!(writes_a_part(taker.id()) && !writes_a_part(get.id()), "the peer fetches, not the command");
+    large.go_on();
     assert_eq!(get.wait(), Some(0), "{}", get.everything_said());
     get.wait_for("fetched and proven: 192 MiB");
     get.wait_for("out/big.bin");
@@ -196,11 +206,12 @@ fn ctrl_c_ends_what_was_handed_over() {
     let large = Large::start(14);
     let taker = taker(&large.net);
     let mut get = large.get(&["big.bin", "-o", "out"]);
-    large.wait_until_half_way(&get);
+    large.hold_half_way(&get);
     get.signal(Signal::INT);
     assert_eq!(get.wait(), Some(1));
     wait_until("the peer lets go of the part", || !writes_a_part(taker.id()));
     assert_eq!(large.waiting(), 1);
+    large.go_on();
     large.net.ok(&["get", "--resume"]);
     large.assert_whole();
     assert_eq!(large.waiting(), 0);
@@ -211,8 +222,9 @@ fn a_download_goes_on_when_the_peer_that_did_it_dies() {
     let large = Large::start(15);
     let taker = taker(&large.net);
     let mut get = large.get(&["big.bin", "-o", "out"]);
-    large.wait_until_half_way(&get);
+    large.hold_half_way(&get);
     taker.kill();
+    large.go_on();
     assert_eq!(get.wait(), Some(0), "{}", get.everything_said());
     get.wait_for("the peer that fetched this ended; another goes on");
     large.assert_whole();
@@ -223,19 +235,16 @@ fn a_download_goes_on_when_the_peer_that_did_it_dies() {
 fn of_two_gets_in_one_home_the_first_does_the_work_and_the_second_survives_it() {
     let large = Large::start(16);
     let mut first = large.get(&["small.txt", "big.bin", "-o", "out"]);
-    large.wait_until_half_way(&first);
-    let mut second = large.get(&["small.txt", "-o", "two"]);
-    assert_eq!(second.wait(), Some(0), "{}", second.everything_said());
-    assert_eq!(fs::read_to_string(large.net.dir.path().join("two/small.txt")).unwrap(), "words");
-
-    let mut third = large.get(&["big.bin", "-o", "three"]);
-    let parts = large.net.dir.path().join("three");
-    wait_until("the third's part grows", || allocated(&parts) > 0);
-    assert!(!writes_a_part(third.id()), "it was handed over");
+    large.hold_half_way(&first);
+    let mut second = large.get(&["big.bin", "-o", "two"]);
+    let two = large.net.dir.path().join("two");
+    wait_until("the second's part is there", || fs::read_dir(&two).is_ok_and(|found| found.count() > 0));
+    assert!(writes_a_part(first.id()) && !writes_a_part(second.id()), "it was handed over");
     first.signal(Signal::INT);
     assert_eq!(first.wait(), Some(1));
-    assert_eq!(third.wait(), Some(0), "{}", third.everything_said());
-    assert!(fs::read(parts.join("big.bin")).unwrap() == noise(16, LARGE_BYTES));
+    large.go_on();
+    assert_eq!(second.wait(), Some(0), "{}", second.everything_said());
+    assert!(fs::read(two.join("big.bin")).unwrap() == noise(16, LARGE_BYTES));
     large.net.ok(&["get", "--resume"]);
     large.assert_whole();
 }
@@ -244,9 +253,11 @@ fn of_two_gets_in_one_home_the_first_does_the_work_and_the_second_survives_it() 
 fn a_get_gives_the_home_to_a_peer_that_starts_and_hands_it_its_downloads() {
     let large = Large::start(20);
     let mut get = large.get(&["big.bin", "-o", "out"]);
-    large.wait_until_half_way(&get);
+    large.hold_half_way(&get);
     let taker = taker(&large.net);
     get.wait_for("a peer starts in this home");
+    wait_until("the peer goes on with it", || writes_a_part(taker.id()));
+    large.go_on();
     assert_eq!(get.wait(), Some(0), "{}", get.everything_said());
     large.assert_whole();
     assert_eq!(large.waiting(), 0);
@@ -257,13 +268,12 @@ fn a_get_gives_the_home_to_a_peer_that_starts_and_hands_it_its_downloads() {
 fn a_stall_is_told_with_its_cause() {
     let large = Large::start(17);
     let mut get = large.get(&["big.bin", "-o", "out"]);
-    large.wait_until_half_way(&get);
-    large.source.signal(Signal::STOP);
+    large.hold_half_way(&get);
     let line = get.wait_for("big.bin: ");
     // Which of the two depends on whether any answer had begun.
     let causes = ["studio sends slowly", "waiting for a slot at studio"];
     assert!(causes.iter().any(|cause| line.ends_with(cause)), "{line}");
-    large.source.signal(Signal::CONT);
+    large.go_on();
     assert_eq!(get.wait(), Some(0), "{}", get.everything_said());
     large.assert_whole();
 }
@@ -351,8 +361,9 @@ fn a_damaged_want_is_named_and_set_aside() {
     let large = Large::start(18);
     let home = large.net.dir.path().join("home of the client");
     let get = large.get(&["big.bin", "-o", "out"]);
-    large.wait_until_half_way(&get);
+    large.hold_half_way(&get);
     get.kill();
+    large.go_on();
     let queue = home.join("queue");
     fs::write(queue.join("0123.json"), "{\"half\":").unwrap();
     let mode = mode_of(&fs::read_dir(&queue).unwrap().next().unwrap().unwrap().path().with_file_name(""));
@@ -378,4 +389,38 @@ fn the_shell_hands_its_downloads_over_as_well() {
     wait_until("the peer fetches for the shell", || writes_a_part(taker.id()));
     assert!(shell.wait().unwrap().success());
     large.assert_whole();
+}
+
+#[test]
+fn a_folder_of_small_and_large_files_comes_whole_around_what_is_there() {
+    let net = Net::start();
+    let dir = net.folder("mixed");
+    for n in 0..600_u32 {
+        let sub = dir.join(format!("sub {}", n % 7));
+        fs::create_dir_all(&sub).unwrap();
+        fs::write(sub.join(format!("{n}.txt")), format!("file {n}").repeat(n as usize)).unwrap();
+    }
+    fs::write(dir.join("large.bin"), noise(30, 5 << 20)).unwrap();
+    let _peer = net.share("studio", &dir);
+    fs::create_dir_all(net.dir.path().join("out/mixed/sub 1")).unwrap();
+    fs::write(net.dir.path().join("out/mixed/sub 1/1.txt"), "mine").unwrap();
+    fs::copy(dir.join("sub 2/2.txt"), {
+        fs::create_dir_all(net.dir.path().join("out/mixed/sub 2")).unwrap();
+        net.dir.path().join("out/mixed/sub 2/2.txt")
+    })
+    .unwrap();
+    let rows = net.json(&["get", "studio/mixed", "-o", "out", "--json"]);
+    assert_eq!((rows.len(), &rows[601]["files"]), (602, &serde_json::json!(601)));
+    assert_eq!(fs::read_to_string(net.dir.path().join("out/mixed/sub 1/1.txt")).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(net.dir.path().join("out/mixed/sub 1/1 (2).txt")).unwrap(), "file 1");
+    fs::rename(
+        net.dir.path().join("out/mixed/sub 1/1 (2).txt"),
+        net.dir.path().join("out/mixed/sub 1/1.txt"),
+    )
+    .unwrap();
+    let mut diff = Command::new("diff");
+    let compared = diff.args(["-r", "mixed", "out/mixed"]).current_dir(net.dir.path()).output().unwrap();
+    assert!(compared.status.success(), "{}", told(&compared));
+    let again = net.run(&["get", "studio/mixed", "-o", "out"]);
+    assert!(told(&again).contains("601 were already here"), "{}", told(&again));
 }

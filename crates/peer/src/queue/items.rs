@@ -1,14 +1,16 @@
 //! Where the files of one want are fetched: a list of items in, a result for each out, as it comes.
 //!
-//! Invariant: this is the only place that calls [`download`] and [`download_bundles`].
+//! Invariant: this is the only place that calls [`download`] and [`download_bundles`], so another way to fetch some of
+//! the items needs to be known here only.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use peerage_wire::api::Source;
-use peerage_wire::{ContentHash, PeerId};
+use peerage_wire::{ContentHash, PIECE_BYTES};
 
 use super::board::Board;
 use super::news::News;
@@ -22,6 +24,9 @@ use crate::part::OutFolder;
 
 /// Files of one want that are fetched at the same time: as many as one source gives slots to one peer.
 const FILES_AT_ONCE: usize = peerage_wire::limits::UPLOAD_SLOTS_PER_PEER;
+
+/// A bundle that took so long and brought nothing says that the source has gone: the others are not tried.
+const BUNDLE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the items of a want have in common.
 pub(super) struct Fetching<'a> {
@@ -44,70 +49,87 @@ pub(super) struct Result {
     pub(super) came_bytes: u64,
 }
 
-/// Fetches the items with these numbers: the small ones of one source many at a time, and the others, with whatever did not
-/// come that way, one by one. Dropping the stream stops what is not finished, and keeps its parts.
+/// Fetches the items with these numbers: the small ones of a source many in one answer, the others one by one beside
+/// them. Dropping the stream stops what is not finished, and keeps its parts.
 pub(super) fn fetch<'a>(
     with: &'a Fetching<'a>,
     items: &'a [Item],
     files: Vec<usize>,
 ) -> impl Stream<Item = Result> + 'a {
-    let (small, single) = sort(with, items, files);
-    let bundles = stream::iter(small).flat_map(move |(source, files)| {
-        let wants = files.into_iter().map(|file| (file, wanted(with, &items[file]))).collect();
-        download_bundles(wants, source, Arc::clone(&with.shared.pool), with.folder.clone())
-    });
-    bundles
-        .flat_map(stream::iter)
-        .chain(stream::iter(single).map(|file| (file, None)))
-        .map(move |(file, done)| settle(with, file, &items[file], done))
-        .buffer_unordered(FILES_AT_ONCE)
-}
-
-/// What is fetched together, by source, and what is fetched alone.
-fn sort(with: &Fetching<'_>, items: &[Item], files: Vec<usize>) -> (Vec<(Source, Vec<usize>)>, Vec<usize>) {
-    let mut small: BTreeMap<PeerId, (Source, Vec<usize>)> = BTreeMap::new();
-    let mut single = Vec::new();
-    for file in files {
-        match first_sources(with, &items[file]).as_deref().and_then(<[Source]>::first) {
-            Some(source) => {
-                small.entry(source.peer).or_insert_with(|| (source.clone(), Vec::new())).1.push(file);
-            }
-            None => single.push(file),
+    let (small, others) = small_of_one_source(items, files);
+    let left = Arc::new(Mutex::new(small.iter().copied().collect::<BTreeSet<usize>>()));
+    let bundled = fetch_bundled(with, items, small).inspect({
+        let left = Arc::clone(&left);
+        move |result| {
+            lock(&left).remove(&result.file);
         }
-    }
-    let (alone, together): (Vec<_>, Vec<_>) = small.into_values().partition(|(_, files)| files.len() == 1);
-    single.extend(alone.into_iter().flat_map(|(_, files)| files));
-    (together, single)
+    });
+    // Bundles are never kept waiting by a single download: each holds, or stands in line for, a connection that the single
+    // one may need.
+    let alone = stream::once(async move { std::mem::take(&mut *lock(&left)) }).flat_map(stream::iter);
+    let alone = bundled.chain(one_by_one(with, items, alone));
+    stream::select(alone, one_by_one(with, items, stream::iter(others)))
 }
 
-/// Says what came of an item in a bundle, or fetches it.
-async fn settle(with: &Fetching<'_>, file: usize, item: &Item, done: Option<Done>) -> Result {
-    let Some(done) = done else { return fetch_one(with, file, item).await };
-    with.board.tell(began(with, file, item)).await;
-    Result { file, result: Ok(done), came_bytes: item.size }
+fn one_by_one<'a>(
+    with: &'a Fetching<'a>,
+    items: &'a [Item],
+    files: impl Stream<Item = usize> + 'a,
+) -> impl Stream<Item = Result> + 'a {
+    files.map(move |file| fetch_one(with, file, &items[file])).buffer_unordered(FILES_AT_ONCE)
 }
 
-async fn fetch_one(with: &Fetching<'_>, file: usize, item: &Item) -> Result {
-    let place = with.board.begin(with.want, file);
-    with.board.tell(began(with, file, item)).await;
-    let sources = Known { first: Mutex::new(first_sources(with, item)), index: with.index.clone() };
-    let want = wanted(with, item);
-    let result = download(&want, &sources, &with.shared.pool, &with.folder, &place.progress).await;
-    let snapshot = place.progress.snapshot();
-    Result { file, result, came_bytes: snapshot.done_bytes.saturating_sub(snapshot.resumed_bytes) }
+/// Small items that are known to be at the same source, and the others.
+fn small_of_one_source(items: &[Item], files: Vec<usize>) -> (Vec<usize>, Vec<usize>) {
+    let first = files.first().map(|file| Arc::clone(&items[*file].sources)).unwrap_or_default();
+    let is_small =
+        |item: &Item| item.size <= SMALL_BYTES_MAX && !first.is_empty() && Arc::ptr_eq(&item.sources, &first);
+    let (small, others): (Vec<usize>, Vec<usize>) = files.iter().partition(|file| is_small(&items[**file]));
+    // One alone comes as fast by itself, and shows how far it is.
+    if small.len() > 1 { (small, others) } else { (Vec::new(), files) }
 }
 
-fn began(with: &Fetching<'_>, file: usize, item: &Item) -> News {
-    News::Began { want: with.want, file, name: item.path.as_str().to_owned(), size: item.size }
+/// Those of the small items that came many in one answer.
+fn fetch_bundled<'a>(
+    with: &'a Fetching<'a>,
+    items: &'a [Item],
+    small: Vec<usize>,
+) -> impl Stream<Item = Result> + 'a {
+    let source = small.first().and_then(|file| items[*file].sources.first().cloned());
+    let wants: Vec<(usize, Want)> =
+        small.into_iter().map(|file| (file, wanted(with, &items[file]))).collect();
+    let mut last = Instant::now();
+    let is_alive = move |bundle: &Vec<(usize, Option<Done>)>| {
+        let took = std::mem::replace(&mut last, Instant::now()).elapsed();
+        std::future::ready(took < BUNDLE_PATIENCE || bundle.iter().any(|(_, done)| done.is_some()))
+    };
+    let bundles = source.map(|source| {
+        let (pool, folder) = (Arc::clone(&with.shared.pool), with.folder.clone());
+        download_bundles(wants, source, pool, folder).take_while(is_alive)
+    });
+    stream::iter(bundles).flatten().flat_map(stream::iter).filter_map(|(file, done)| async move {
+        done.map(|done| Result { file, came_bytes: done.size, result: Ok(done) })
+    })
 }
 
 fn wanted(with: &Fetching<'_>, item: &Item) -> Want {
     Want { hash: item.hash, size: item.size, path: item.path.clone(), overwrite: with.overwrite }
 }
 
+async fn fetch_one(with: &Fetching<'_>, file: usize, item: &Item) -> Result {
+    let place = with.board.begin(with.want, file);
+    let name = item.path.as_str().to_owned();
+    with.board.tell(News::Began { want: with.want, file, name, size: item.size }).await;
+    let want = wanted(with, item);
+    let sources = Known { first: Mutex::new(first_sources(with, item)), index: with.index.clone() };
+    let result = download(&want, &sources, &with.shared.pool, &with.folder, &place.progress).await;
+    let snapshot = place.progress.snapshot();
+    Result { file, result, came_bytes: snapshot.done_bytes.saturating_sub(snapshot.resumed_bytes) }
+}
+
 /// The owner that was named is enough for a small file. A larger one is worth a question for more sources.
 fn first_sources(with: &Fetching<'_>, item: &Item) -> Option<Arc<[Source]>> {
-    let is_enough = item.size <= SMALL_BYTES_MAX && !item.sources.is_empty() && !with.is_retry;
+    let is_enough = item.size <= PIECE_BYTES && !item.sources.is_empty() && !with.is_retry;
     is_enough.then(|| Arc::clone(&item.sources))
 }
 

@@ -12,7 +12,7 @@ use peerage_wire::{ContentHash, format_bytes, shown};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, without_number};
 use crate::print::{put, put_json, say};
 use crate::progress::{Bars, Downloads};
 
@@ -133,7 +133,7 @@ impl Watch {
 
     fn retry(&mut self, want: usize, pause: Duration, why: &str, now: Instant) {
         let Some(known) = self.wants.get(&want) else { return };
-        let what = known.ask.what.clone();
+        let (what, why) = (known.ask.what.clone(), &without_number(why));
         self.downloads.paused(want, &what, why, pause, now);
         if !self.bars.is_drawn() {
             let seconds = pause.as_secs_f64();
