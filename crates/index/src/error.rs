@@ -36,6 +36,9 @@ pub enum Error {
     /// The peer's share would be larger than allowed.
     #[error("a peer registers at most {} files", limits::PEER_FILES_MAX)]
     TooManyFiles,
+    /// The peer says that it downloads more than is allowed.
+    #[error("a peer names at most {} contents that it is downloading", limits::PARTIALS_MAX)]
+    TooManyPartials,
     /// The query can't be read.
     #[error("the query can't be read: {0}")]
     BadQuery(String),

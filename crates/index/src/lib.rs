@@ -16,35 +16,40 @@ mod embedded;
 pub mod query;
 pub mod terms;
 
+mod partials;
+
 mod cursor;
 mod pattern;
 mod rank;
 mod typo;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peerage_wire::api::{
     Announced, Announcement, Applied, BatchOrder, Change, FileRow, Heartbeat, HeartbeatReply, Hit,
-    ListParams, Page, PeerRow, SearchParams, Stats,
+    ListParams, Page, PartialSet, PeerRow, SearchParams, Source, Stats,
 };
-use peerage_wire::{ContentHash, PeerId};
+use peerage_wire::{ContentHash, PeerId, limits};
 
 pub use error::{Error, Result};
 pub use moment::Moment;
+use partials::Partials;
 
 /// A handle on an index. Cheap to clone; every clone is the same index.
 #[derive(Clone)]
 pub struct Index {
     engine: Arc<dyn engine::Engine>,
+    partials: Arc<Mutex<Partials>>,
 }
 
 impl Index {
     /// An empty index in this process's memory.
     #[must_use]
     pub fn embedded() -> Self {
-        Self { engine: Arc::new(embedded::Embedded::default()) }
+        Self { engine: Arc::new(embedded::Embedded::default()), partials: Arc::default() }
     }
 
     /// A peer says who it is, where it serves and what it holds. Its lease begins at `now`.
@@ -52,7 +57,7 @@ impl Index {
     /// `seen_ip` is where its request came from. Files the index still holds for it are in the answers again when the
     /// digest agrees; otherwise they are dropped and the reply asks for all of them.
     /// Repeated in the same epoch after batches of it were applied, it is taken for a late copy: the lease begins anew,
-    /// but no file changes and the batches go on.
+    /// but no file changes and the batches go on. What it was downloading is forgotten: it says so anew.
     ///
     /// # Errors
     /// [`Error::StaleEpoch`] when a higher epoch was announced for this peer.
@@ -63,7 +68,9 @@ impl Index {
         seen_ip: IpAddr,
         now: Moment,
     ) -> Result<Announced> {
-        self.engine.announce(peer, what, seen_ip, now)
+        let announced = self.engine.announce(peer, what, seen_ip, now)?;
+        self.partials().forget(&peer);
+        Ok(announced)
     }
 
     /// Registers a batch of changes, all or none. A batch that was applied before is acknowledged again.
@@ -88,7 +95,9 @@ impl Index {
     /// # Errors
     /// Only those of the store.
     pub fn quit(&self, peer: PeerId) -> Result<()> {
-        self.engine.quit(peer)
+        self.engine.quit(peer)?;
+        self.partials().forget(&peer);
+        Ok(())
     }
 
     /// Takes every peer whose lease ended at or before `now` out of the answers and tells who they were.
@@ -96,7 +105,27 @@ impl Index {
     /// # Errors
     /// Only those of the store.
     pub fn expire(&self, now: Moment) -> Result<Vec<PeerId>> {
-        self.engine.expire(now)
+        let gone = self.engine.expire(now)?;
+        let mut partials = self.partials();
+        gone.iter().for_each(|peer| partials.forget(peer));
+        drop(partials);
+        Ok(gone)
+    }
+
+    /// A peer says which contents it is downloading and can give pieces of; it replaces what it said before.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPeer`] when it has no lease (any more), [`Error::TooManyPartials`] above
+    /// [`limits::PARTIALS_MAX`].
+    pub fn put_partials(&self, peer: PeerId, set: PartialSet) -> Result<()> {
+        if set.hashes.len() > limits::PARTIALS_MAX {
+            return Err(Error::TooManyPartials);
+        }
+        // Under the lock, so that whoever leaves meanwhile is forgotten after this, not before.
+        let mut partials = self.partials();
+        self.engine.peer(peer)?.ok_or(Error::UnknownPeer)?;
+        partials.replace(peer, BTreeSet::from_iter(set.hashes));
+        Ok(())
     }
 
     /// One page of the contents that match.
@@ -131,12 +160,22 @@ impl Index {
         self.engine.peer(peer)
     }
 
-    /// A content that a live peer has.
+    /// A content that a live peer has. After its sources come peers that are downloading it, at most
+    /// [`limits::PARTIAL_SOURCES_MAX`] and others each time where there are more; they do not count as sources, and
+    /// without any source there is no content.
     ///
     /// # Errors
     /// Only those of the store.
     pub fn content(&self, hash: ContentHash) -> Result<Option<Hit>> {
-        self.engine.content(hash)
+        let Some(mut hit) = self.engine.content(hash)? else { return Ok(None) };
+        let downloaders = self.partials().some(&hash);
+        for peer in downloaders {
+            let is_whole = hit.sources.iter().any(|source| source.peer == peer);
+            if let Some(row) = self.engine.peer(peer)?.filter(|_| !is_whole) {
+                hit.sources.push(partial_source(row));
+            }
+        }
+        Ok(Some(hit))
     }
 
     /// The index in numbers.
@@ -146,6 +185,14 @@ impl Index {
     pub fn stats(&self) -> Result<Stats> {
         self.engine.stats()
     }
+
+    fn partials(&self) -> MutexGuard<'_, Partials> {
+        self.partials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn partial_source(row: PeerRow) -> Source {
+    Source { peer: row.peer, name: row.name, address: row.address, doors: row.doors, partial: true }
 }
 
 impl fmt::Debug for Index {

@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 
 use peerage_wire::api::{
     Announced, Announcement, Applied, BatchOrder, ErrorBody, ErrorDetail, FileRow, Heartbeat, HeartbeatReply,
-    Hit, ListParams, Page, PeerRow, SearchParams, SessionAnswer, SessionReply, SessionRequest, Source, Stats,
-    codes,
+    Hit, ListParams, Page, PartialSet, PeerRow, SearchParams, SessionAnswer, SessionReply, SessionRequest,
+    Source, Stats, codes,
 };
 use peerage_wire::{ContentHash, PeerId, session};
 
@@ -249,6 +249,15 @@ impl IndexClient {
         let path = format!("peers/{}/heartbeat", session.peer);
         let request = self.request(Method::POST, &path, Some(session));
         self.call(request.header(header::CONTENT_TYPE, "application/json"), json(beat), REQUEST_TIMEOUT).await
+    }
+
+    /// Says which contents the peer is downloading and can give pieces of, instead of what it said before.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub async fn put_partials(&self, session: &Session, set: &PartialSet) -> Result<(), IndexError> {
+        let path = format!("peers/{}/partials", session.peer);
+        self.send(self.request(Method::PUT, &path, Some(session)), json(set), REQUEST_TIMEOUT).await.map(drop)
     }
 
     /// Leaves: the peer's files are gone from every answer.

@@ -52,7 +52,8 @@ pub(crate) fn list_of(content: &[u8]) -> PieceList {
 /// How the index would name a peer at `address`.
 pub(crate) fn source(identity: &Identity, address: SocketAddr) -> Source {
     let name = format!("peer {}", identity.peer_id().short()).parse().unwrap();
-    Source { peer: identity.peer_id(), name, address, doors: Doors { native: address.port() } }
+    let doors = Doors { native: address.port() };
+    Source { peer: identity.peer_id(), name, address, doors, partial: false }
 }
 
 /// An honest source: the real door over a real share.

@@ -96,6 +96,9 @@ impl From<IndexError> for ApiError {
             IndexError::TooManyFiles => {
                 (StatusCode::PAYLOAD_TOO_LARGE, codes::LIMIT, "share fewer files, or share archives of them")
             }
+            IndexError::TooManyPartials => {
+                (StatusCode::PAYLOAD_TOO_LARGE, codes::LIMIT, "name those that are furthest")
+            }
             IndexError::BadQuery(_) => (
                 StatusCode::BAD_REQUEST,
                 codes::BAD_REQUEST,

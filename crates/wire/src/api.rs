@@ -2,12 +2,16 @@
 //!
 //! Every list has one outer shape, [`Page`]. Unknown fields are ignored, so that either side may be newer.
 
+mod source;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{ContentHash, FileEntry, Kind, PeerId, PeerName, ShareDigest, SharePath};
+
+pub use source::{PartialSet, Source};
 
 /// Every error's body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -288,22 +292,8 @@ pub struct Hit {
     pub names: Vec<SharePath>,
     /// Live peers that have it.
     pub source_count: u64,
-    /// Live peers that have it, at most 64.
+    /// Live peers that have it, at most 64; asked for by its hash, peers that have a part of it after them.
     pub sources: Vec<Source>,
-}
-
-/// A live peer that has a content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Source {
-    /// Its key: pin it.
-    pub peer: PeerId,
-    /// Its name for people.
-    pub name: PeerName,
-    /// Its native door.
-    #[schema(value_type = String, example = "192.168.1.7:18965")]
-    pub address: SocketAddr,
-    /// Every door's port.
-    pub doors: Doors,
 }
 
 /// A registered file and who has it.

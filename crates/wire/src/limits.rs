@@ -21,6 +21,10 @@ pub const BATCH_BYTES_MAX: usize = 8 << 20;
 pub const BODY_BYTES_MAX: usize = 16 << 10;
 /// Files one peer may register, so that one peer can't fill the index.
 pub const PEER_FILES_MAX: u64 = 5_000_000;
+/// Contents that one peer may say it is downloading: more than anybody downloads at a time.
+pub const PARTIALS_MAX: usize = 100;
+/// Partial sources named with one content: each is asked what it has, and more add nothing to a download's speed.
+pub const PARTIAL_SOURCES_MAX: usize = 50;
 /// Distinct names remembered for one content, so that no peer can bloat its answers.
 pub const CONTENT_NAMES_MAX: usize = 64;
 

@@ -43,7 +43,13 @@ impl Peer {
     }
 
     pub(super) fn source(&self) -> Source {
-        Source { peer: self.id, name: self.name.clone(), address: self.address, doors: self.doors }
+        Source {
+            peer: self.id,
+            name: self.name.clone(),
+            address: self.address,
+            doors: self.doors,
+            partial: false,
+        }
     }
 }
 

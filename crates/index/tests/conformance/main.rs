@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's fixtures fail the test by panicking")]
 
+mod partials;
 mod story;
 
 mod random;
@@ -21,18 +22,18 @@ const ENGINES: [Engine; 1] = [("embedded", Index::embedded)];
 
 /// Makes a test of each story.
 macro_rules! every_engine {
-    ($($story:ident)*) => {$(
+    ($module:ident: $($story:ident)*) => {$(
         #[test]
         fn $story() {
             for (engine, make) in ENGINES {
                 println!("engine: {engine}"); // shown only when it fails
-                story::$story(&make());
+                $module::$story(&make());
             }
         }
     )*};
 }
 
-every_engine! {
+every_engine! { story:
     a_peer_joins_and_its_files_are_found
     the_same_content_is_one_hit_with_every_source
     a_peer_quits_and_is_gone_at_once
@@ -50,6 +51,11 @@ every_engine! {
     names_in_every_script_are_found
     a_content_with_too_many_names_is_still_listed_whole
     what_can_not_be_read_is_refused
+}
+
+every_engine! { partials:
+    a_download_is_a_source_while_its_peer_says_so
+    a_download_is_forgotten_with_its_peer
 }
 
 #[test]

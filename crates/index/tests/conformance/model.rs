@@ -238,7 +238,7 @@ impl ModelPeer {
 
     fn source(&self, peer: PeerId) -> Source {
         let address = SocketAddr::new(SEEN_IP, self.said.doors.native);
-        Source { peer, name: self.said.name.clone(), address, doors: self.said.doors }
+        Source { peer, name: self.said.name.clone(), address, doors: self.said.doors, partial: false }
     }
 
     fn row(&self, peer: PeerId) -> PeerRow {

@@ -6,6 +6,7 @@
 mod batch;
 mod contents;
 mod files;
+mod partials;
 mod peers;
 mod presence;
 mod search;
@@ -36,6 +37,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(session::open_session))
         .routes(routes!(presence::announce, peers::peer, presence::quit))
         .routes(routes!(presence::heartbeat))
+        .routes(routes!(partials::put_partials))
         .routes(routes!(batch::apply, files::peer_files))
         .routes(routes!(search::search))
         .routes(routes!(files::files))

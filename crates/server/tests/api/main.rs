@@ -11,5 +11,6 @@ mod flow;
 mod guards;
 mod leases;
 mod pages;
+mod partials;
 mod refusals;
 mod sessions;
