@@ -10,6 +10,7 @@ pub mod identity;
 pub mod tls;
 
 pub mod catalogue;
+pub mod partials;
 pub mod share;
 
 pub mod index_client;
@@ -25,6 +26,7 @@ pub mod rate;
 pub mod swarm;
 
 mod room;
+mod have;
 
 #[cfg(test)]
 mod testing;

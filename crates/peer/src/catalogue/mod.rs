@@ -25,6 +25,7 @@ use peerage_wire::api::Change;
 use peerage_wire::{ContentHash, FileEntry, PieceList, ShareDigest, SharePath, piece_count};
 use tokio::sync::watch;
 
+use crate::partials::Partials;
 use crate::share::{HashCache, Root, Stamp};
 use state::State;
 
@@ -38,6 +39,8 @@ pub struct Catalogue {
     changed: watch::Sender<u64>,
     /// Where piece lists are kept, and who is told of a file that is not what it was.
     hooks: OnceLock<Hooks>,
+    /// What is here in part only.
+    partials: Partials,
 }
 
 /// What the share gives the catalogue when it starts.
@@ -79,7 +82,8 @@ impl Catalogue {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: Mutex::default(), changed: watch::Sender::new(0), hooks: OnceLock::new() }
+        let (changed, partials) = (watch::Sender::new(0), Partials::new());
+        Self { state: Mutex::default(), changed, hooks: OnceLock::new(), partials }
     }
 
     /// The next at most `max` changes that were not taken yet, one a path; none when there is nothing to tell.
@@ -158,6 +162,20 @@ impl Catalogue {
             return Some(Arc::new(PieceList::single(*hash, size)));
         }
         self.hooks.get()?.cache.pieces(hash, size)
+    }
+
+    /// Pieces of a content that is shared here.
+    #[must_use]
+    pub fn piece_count(&self, hash: &ContentHash) -> Option<u64> {
+        let state = self.lock();
+        let mut fit = state.places(hash).filter(|(_, record)| !record.is_suspect);
+        fit.next().map(|(_, record)| piece_count(record.stamp.size))
+    }
+
+    /// What is being downloaded here, and is given to others piece by piece.
+    #[must_use]
+    pub const fn partials(&self) -> &Partials {
+        &self.partials
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

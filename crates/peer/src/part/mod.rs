@@ -150,6 +150,18 @@ impl Part {
         self.folder_path.join(&self.part_name)
     }
 
+    /// Opens it once more, for reading: such a handle holds no lock and outlives the part's name.
+    ///
+    /// # Errors
+    /// What the system says, or that another file has the name by now.
+    pub(crate) fn open_again(&self) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let again = File::from(rustix::fs::openat(&self.folder, &self.part_name, flags, Mode::empty())?);
+        let (ours, theirs) = (self.file.metadata()?, again.metadata()?);
+        let is_same = (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino());
+        if is_same { Ok(again) } else { Err(io::Error::other("the part was replaced")) }
+    }
+
     /// Whether an earlier download left something here.
     pub(crate) const fn is_resumed(&self) -> bool {
         self.found_bytes > 0

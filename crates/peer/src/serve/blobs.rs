@@ -1,12 +1,14 @@
-//! `GET` and `HEAD /v1/blobs/{hash}` and `/v1/blobs/{hash}/pieces`: contents by their hash.
+//! `GET` and `HEAD /v1/blobs/{hash}`, and below it `/pieces` and `/have`: contents by their hash.
 //!
 //! Invariants: a name is never looked at, only a hash, and only in the catalogue; what is not shared, what is
-//! not there and what is no hash at all give the same answer; a body is sent only by who holds an upload slot.
+//! not there and what is no hash at all give the same answer; a body is sent only by who holds an upload slot. Of a
+//! content that is being downloaded only pieces that are proven are sent; the others are not there.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RETRY_AFTER,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method, Response, StatusCode, response};
@@ -20,6 +22,11 @@ use super::queue::Busy;
 use super::range::{Asked, asked};
 use super::slots::Asker;
 use crate::catalogue::{OpenError, OpenedContent};
+use crate::have::Have;
+use crate::partials::Partial;
+
+/// Bytes of an answer that is sent without a slot: the bitmap of half a tebibyte, less than one read of a file.
+const SLOTLESS_BYTES_MAX: usize = 64 << 10;
 
 /// Who asks, and over which connection.
 pub(crate) struct Caller {
@@ -31,6 +38,7 @@ pub(crate) struct Caller {
 enum Named {
     Content(ContentHash),
     Pieces(ContentHash),
+    Have(ContentHash),
 }
 
 /// Answers any request.
@@ -43,6 +51,7 @@ pub(crate) async fn answer(door: &Door, caller: &Caller, head: &http::request::P
     match named {
         Named::Content(hash) => content(door, caller, hash, head).await,
         Named::Pieces(hash) => pieces(door, caller, hash, is_head).await,
+        Named::Have(hash) => have(door, caller, hash, is_head).await,
     }
 }
 
@@ -51,6 +60,7 @@ fn parse(path: &str) -> Option<Named> {
     match rest.split_once('/') {
         None => rest.parse().ok().map(Named::Content),
         Some((hash, "pieces")) => hash.parse().ok().map(Named::Pieces),
+        Some((hash, "have")) => hash.parse().ok().map(Named::Have),
         Some(_) => None,
     }
 }
@@ -61,22 +71,27 @@ async fn content(
     hash: ContentHash,
     head: &http::request::Parts,
 ) -> Response<DoorBody> {
-    let OpenedContent { file, size } = match open(door, hash).await {
+    let (OpenedContent { file, size }, partial) = match open(door, hash).await {
         Ok(opened) => opened,
         Err(refusal) => return refusal,
     };
+    let is_there = |range: &Range<u64>| partial.as_ref().is_none_or(|partial| partial.has_bytes(range));
     let etag = format!("\"{hash}\"");
     let (status, range) = match (asked(&head.headers, size, &etag), head.method == Method::HEAD) {
         (Asked::NotModified, _) => return not_modified(etag),
         // A range has no meaning for HEAD (RFC 9110, section 14.2).
-        (_, true) => {
+        (_, true) if is_there(&(0..size)) => {
             let whole = content_headers(StatusCode::OK, etag).header(CONTENT_LENGTH, size);
             return finish(whole, DoorBody::empty());
         }
+        (_, true) => return not_found(),
         (Asked::Whole, _) => (StatusCode::OK, 0..size),
         (Asked::Part(range), _) => (StatusCode::PARTIAL_CONTENT, range),
         (Asked::Unsatisfiable, _) => return unsatisfiable(size),
     };
+    if !is_there(&range) {
+        return not_found();
+    }
     let held = match hold(door, caller).await {
         Ok(held) => held,
         Err(refusal) => return refusal,
@@ -89,21 +104,33 @@ async fn content(
     finish(response, DoorBody::file(file, range, held))
 }
 
+/// A content ready to be read, and what there is of it where that is not all.
+type Opened = (OpenedContent, Option<Arc<Partial>>);
+
 /// Opens a content, away from the connection's thread.
-async fn open(door: &Door, hash: ContentHash) -> Result<OpenedContent, Response<DoorBody>> {
+async fn open(door: &Door, hash: ContentHash) -> Result<Opened, Response<DoorBody>> {
     let catalogue = Arc::clone(&door.catalogue);
     match tokio::task::spawn_blocking(move || catalogue.open(&hash)).await {
-        Ok(Ok(opened)) => Ok(opened),
-        Ok(Err(OpenError::Absent)) => Err(not_found()),
+        Ok(Ok(opened)) => Ok((opened, None)),
+        Ok(Err(OpenError::Absent)) => open_partial(door, hash),
         Ok(Err(OpenError::Changed)) => Err(changed()),
         Ok(Err(OpenError::Unreadable(_))) | Err(_) => Err(unreadable()),
     }
 }
 
+fn open_partial(door: &Door, hash: ContentHash) -> Result<Opened, Response<DoorBody>> {
+    let partial = door.catalogue.partials().get(&hash).ok_or_else(not_found)?;
+    let (file, size) = (partial.file().map_err(|_| unreadable())?, partial.list().size());
+    Ok((OpenedContent { file, size }, Some(partial)))
+}
+
 async fn pieces(door: &Door, caller: &Caller, hash: ContentHash, is_head: bool) -> Response<DoorBody> {
     let catalogue = Arc::clone(&door.catalogue);
-    let found = tokio::task::spawn_blocking(move || catalogue.pieces(&hash)).await;
-    let Some(list) = found.ok().flatten() else { return not_found() };
+    let found = tokio::task::spawn_blocking(move || {
+        let partial = || catalogue.partials().get(&hash).map(|partial| Arc::clone(partial.list()));
+        catalogue.pieces(&hash).or_else(partial)
+    });
+    let Some(list) = found.await.ok().flatten() else { return not_found() };
     let response = response(StatusCode::OK)
         .header(CONTENT_TYPE, "application/octet-stream")
         .header(CONTENT_LENGTH, list.count() * 32);
@@ -112,6 +139,29 @@ async fn pieces(door: &Door, caller: &Caller, hash: ContentHash, is_head: bool) 
     }
     match hold(door, caller).await {
         Ok(held) => finish(response, DoorBody::of(list.to_bytes(), Some(held))),
+        Err(refusal) => refusal,
+    }
+}
+
+/// Which pieces there are. A short answer does not wait for a slot: whom to ask for pieces is decided by it, and
+/// behind the pieces themselves it would come too late.
+async fn have(door: &Door, caller: &Caller, hash: ContentHash, is_head: bool) -> Response<DoorBody> {
+    let whole = || door.catalogue.piece_count(&hash).map(Have::all);
+    let partial = || door.catalogue.partials().get(&hash).map(|partial| partial.have());
+    let Some(have) = whole().or_else(partial) else { return not_found() };
+    let bytes = have.to_bytes();
+    let response = response(StatusCode::OK)
+        .header(CONTENT_TYPE, "application/octet-stream")
+        .header(CACHE_CONTROL, "no-store")
+        .header(CONTENT_LENGTH, bytes.len());
+    if is_head {
+        return finish(response, DoorBody::empty());
+    }
+    if bytes.len() <= SLOTLESS_BYTES_MAX {
+        return finish(response, DoorBody::of(bytes, None));
+    }
+    match hold(door, caller).await {
+        Ok(held) => finish(response, DoorBody::of(bytes, Some(held))),
         Err(refusal) => refusal,
     }
 }

@@ -1,0 +1,152 @@
+//! Downloads under way that others may have pieces of: what each has proven, and a handle to read it from.
+//!
+//! Invariants: a piece is in the set only once it is proven and written; a download is here from its first step
+//! until its guard is dropped, and the index is told of it only while it has a piece. What is being sent goes on being
+//! sent through the file's own handle, whatever becomes of its name.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use peerage_wire::{ContentHash, PIECE_BYTES, PieceList, limits};
+use tokio::sync::watch;
+
+use crate::have::Have;
+use crate::part::Part;
+
+/// The downloads of one peer that are sources as well. Cheap to clone; every clone is the same.
+#[derive(Clone, Default)]
+pub struct Partials {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    contents: Mutex<BTreeMap<ContentHash, Arc<Partial>>>,
+    /// Counts changes of what the index should be told.
+    changed: watch::Sender<u64>,
+}
+
+/// One content of which there are some pieces.
+pub(crate) struct Partial {
+    /// Open by itself: it holds no lock that would outlive the download.
+    file: File,
+    list: Arc<PieceList>,
+    have: Mutex<Have>,
+}
+
+impl Partials {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The contents of which there is a piece: no more than an index takes.
+    #[must_use]
+    pub fn offered(&self) -> Vec<ContentHash> {
+        let contents = self.lock();
+        let offered = contents.iter().filter(|(_, partial)| !partial.lock().is_empty());
+        offered.map(|(hash, _)| *hash).take(limits::PARTIALS_MAX).collect()
+    }
+
+    /// Its `changed()` returns once [`Self::offered`] may say something else.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    /// Gives others the pieces of `part` that are `proven`, and those to come, for as long as the guard lives. `None`
+    /// where another download of the same content does so, or where there is nothing to share: a single piece.
+    pub(crate) fn publish(&self, part: &Part, list: &Arc<PieceList>, proven: Have) -> Option<Published> {
+        if list.count() < 2 {
+            return None;
+        }
+        let file = part.open_again().inspect_err(|error| tracing::debug!(%error, "a part is not shared"));
+        let partial =
+            Arc::new(Partial { file: file.ok()?, list: Arc::clone(list), have: Mutex::new(proven) });
+        let hash = list.hash();
+        let mut contents = self.lock();
+        if contents.contains_key(&hash) {
+            return None;
+        }
+        contents.insert(hash, Arc::clone(&partial));
+        drop(contents);
+        self.wake();
+        Some(Published { partials: self.clone(), hash, partial })
+    }
+
+    /// A content that is being downloaded and has a piece to give.
+    pub(crate) fn get(&self, hash: &ContentHash) -> Option<Arc<Partial>> {
+        self.lock().get(hash).filter(|partial| !partial.lock().is_empty()).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ContentHash, Arc<Partial>>> {
+        self.shared.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        self.shared.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+impl std::fmt::Debug for Partials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Partials").field("contents", &self.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Partial {
+    /// A handle to read from.
+    pub(crate) fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    pub(crate) const fn list(&self) -> &Arc<PieceList> {
+        &self.list
+    }
+
+    /// What is proven by now.
+    pub(crate) fn have(&self) -> Have {
+        self.lock().clone()
+    }
+
+    /// Whether every piece is proven that these bytes touch.
+    pub(crate) fn has_bytes(&self, bytes: &Range<u64>) -> bool {
+        let have = self.lock();
+        (bytes.start / PIECE_BYTES..bytes.end.div_ceil(PIECE_BYTES)).all(|piece| have.contains(piece))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Have> {
+        self.have.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One download among the [`Partials`]; dropping it takes it out.
+pub(crate) struct Published {
+    partials: Partials,
+    hash: ContentHash,
+    partial: Arc<Partial>,
+}
+
+impl Published {
+    /// One more piece is proven and written.
+    pub(crate) fn proven(&self, piece: u64) {
+        let mut have = self.partial.lock();
+        let was_empty = have.is_empty();
+        let is_first = have.insert(piece) && was_empty;
+        drop(have);
+        if is_first {
+            self.partials.wake();
+        }
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        self.partials.lock().remove(&self.hash);
+        self.partials.wake();
+    }
+}
