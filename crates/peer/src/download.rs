@@ -14,7 +14,9 @@ use futures_util::future::BoxFuture;
 use peerage_wire::api::Source;
 use peerage_wire::{ContentHash, PathError, PeerName, PieceList, SharePath, piece_count, piece_len, shown};
 
+use crate::have::Have;
 use crate::part::{DiskError, Opened, OutFolder, Part};
+use crate::partials::Partials;
 use crate::progress::{Progress, Stage};
 use crate::swarm::{End, Outcome, Ranges, Swarm};
 
@@ -168,7 +170,8 @@ impl Sources for Vec<Source> {
     }
 }
 
-/// Fetches one content, proves it, and puts it into its place. Several may run at once over one `pool`.
+/// Fetches one content, proves it, and puts it into its place. Several may run at once over one `pool`. Where
+/// `partials` is given, those of a running peer, its pieces can be had from there as they come.
 ///
 /// # Errors
 /// [`DownloadError`]. What was proven by then stays in the part; a part without any is removed.
@@ -178,6 +181,7 @@ pub async fn download(
     pool: &Arc<Pool>,
     folder: &OutFolder,
     progress: &Progress,
+    partials: Option<&Partials>,
 ) -> Result<Done, DownloadError> {
     let started = Instant::now();
     want.path.check_storable()?;
@@ -192,7 +196,7 @@ pub async fn download(
             return Ok(done(want, path, progress, started, 0));
         }
     };
-    let result = fetch(want, sources, pool, &part, progress).await;
+    let result = fetch(want, sources, pool, &part, (progress, partials)).await;
     progress.set_flying(0);
     let has_something = progress.snapshot().done_bytes > 0;
     match result {
@@ -233,7 +237,7 @@ async fn fetch(
     sources: &dyn Sources,
     pool: &Arc<Pool>,
     part: &Arc<Part>,
-    progress: &Progress,
+    (progress, partials): (&Progress, Option<&Partials>),
 ) -> Result<usize, DownloadError> {
     progress.set_stage(Stage::FindingSources);
     let named = sources.find(&want.hash).await.map_err(DownloadError::Index)?;
@@ -241,7 +245,7 @@ async fn fetch(
         return Err(DownloadError::NoSource { hash: want.hash });
     }
     let mut swarm = Swarm::new((&want.hash, want.size), named, sources, Arc::clone(pool), progress);
-    match fill(&mut swarm, want, part, progress).await {
+    match fill(&mut swarm, want, part, (progress, partials)).await {
         Ok(()) => Ok(swarm.sources_used()),
         Err(Stop::Swarm(end)) => Err(error_of(end, want.hash, swarm.faults())),
         Err(Stop::Error(error)) => Err(error),
@@ -266,7 +270,12 @@ impl From<DownloadError> for Stop {
     }
 }
 
-async fn fill(swarm: &mut Swarm<'_>, want: &Want, part: &Arc<Part>, progress: &Progress) -> Result<(), Stop> {
+async fn fill(
+    swarm: &mut Swarm<'_>,
+    want: &Want,
+    part: &Arc<Part>,
+    (progress, partials): (&Progress, Option<&Partials>),
+) -> Result<(), Stop> {
     let list = if piece_count(want.size) == 1 {
         Arc::new(PieceList::single(want.hash, want.size))
     } else {
@@ -274,6 +283,7 @@ async fn fill(swarm: &mut Swarm<'_>, want: &Want, part: &Arc<Part>, progress: &P
         swarm.fetch_list().await?
     };
     let mut missing = Ranges::from(0..list.count());
+    let mut have = Have::none(list.count());
     if part.is_resumed() {
         progress.set_stage(Stage::Checking);
         let (part, list) = (Arc::clone(part), Arc::clone(&list));
@@ -282,12 +292,14 @@ async fn fill(swarm: &mut Swarm<'_>, want: &Want, part: &Arc<Part>, progress: &P
         let mut resumed_bytes = 0;
         for index in proven {
             missing.remove(index);
+            have.insert(index);
             resumed_bytes += piece_len(want.size, index);
         }
         progress.resumed(resumed_bytes);
     }
     progress.set_stage(Stage::Fetching);
-    Ok(swarm.fetch_pieces(list, Arc::clone(part), missing).await?)
+    let published = partials.and_then(|partials| partials.publish(part, &list, have));
+    Ok(swarm.fetch_pieces(list, Arc::clone(part), missing, published).await?)
 }
 
 fn error_of(end: End, hash: ContentHash, faults: Vec<SourceFault>) -> DownloadError {

@@ -20,6 +20,7 @@ use crate::catalogue::Catalogue;
 use crate::home::{Home, HomeError, HomeLock};
 use crate::identity::{Identity, IdentityError};
 use crate::index_client::{IndexClient, IndexError};
+use crate::partials::Partials;
 use crate::queue::{self, Host, Queue, Standing};
 use crate::rate::RateLimits;
 use crate::register::{Registrar, Registration};
@@ -179,6 +180,13 @@ impl Peer {
     #[must_use]
     pub const fn queue(&self) -> &Queue {
         self.host.queue()
+    }
+
+    /// Where downloads of this peer publish their pieces: given to [`crate::download::download`], they are a source
+    /// from the first proven piece on.
+    #[must_use]
+    pub fn partials(&self) -> Partials {
+        self.catalogue.partials().clone()
     }
 
     /// How far scanning and hashing are.

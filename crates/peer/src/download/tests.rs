@@ -36,7 +36,7 @@ impl Fixture {
     }
 
     async fn get_as(&self, want: &Want, sources: Vec<Source>) -> Result<Done, DownloadError> {
-        download(want, &sources, &self.pool, &self.folder, &self.progress).await
+        download(want, &sources, &self.pool, &self.folder, &self.progress, None).await
     }
 
     fn names(&self) -> Vec<String> {
@@ -112,11 +112,15 @@ async fn many_small_files_use_few_connections() {
         names.iter().zip(&contents).map(|(name, content)| (name.as_str(), content.as_slice())).collect();
     let honest = Honest::start(&files).await;
     let fixture = fixture();
-    let gets = contents.iter().map(|content| {
-        let (want, sources) = (want(content, &format!("s/{}", content.len())), vec![honest.source.clone()]);
-        let fixture = &fixture;
-        async move { download(&want, &sources, &fixture.pool, &fixture.folder, &Progress::default()).await }
-    });
+    let gets =
+        contents.iter().map(|content| {
+            let (want, sources) =
+                (want(content, &format!("s/{}", content.len())), vec![honest.source.clone()]);
+            let fixture = &fixture;
+            async move {
+                download(&want, &sources, &fixture.pool, &fixture.folder, &Progress::default(), None).await
+            }
+        });
     for done in futures_util::future::join_all(gets).await {
         assert_eq!(done.unwrap().sources_used, 1);
     }
@@ -132,7 +136,7 @@ async fn a_dropped_download_is_resumed() {
     {
         let wanted = want(&content, "got/file.bin");
         let sources = vec![first.source.clone()];
-        let getting = download(&wanted, &sources, &fixture.pool, &fixture.folder, &fixture.progress);
+        let getting = download(&wanted, &sources, &fixture.pool, &fixture.folder, &fixture.progress, None);
         let watching = async {
             while first.sent_bytes() < half {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -224,7 +228,7 @@ async fn of_two_downloads_of_one_want_one_is_told_of_the_other() {
         }
         let wanted = want(&content, "got/file.bin");
         let sources = vec![honest.source.clone()];
-        download(&wanted, &sources, &fixture.pool, &fixture.folder, &Progress::default()).await
+        download(&wanted, &sources, &fixture.pool, &fixture.folder, &Progress::default(), None).await
     };
     let error = tokio::select! {
         done = first => panic!("its source stalls: {done:?}"),

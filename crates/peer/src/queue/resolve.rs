@@ -108,6 +108,7 @@ async fn of_peer(client: &IndexClient, peer: &str, path: &str) -> Result<Option<
         doors: peer.doors,
         partial: false,
     };
+    let sources: Arc<[Source]> = [source].into();
     let item = |file: FileEntry, path| Item {
         hash: file.hash,
         size: file.size,

@@ -7,6 +7,7 @@ mod plan;
 mod answer;
 mod bundle;
 mod line;
+mod news;
 mod pool;
 mod request;
 mod run;

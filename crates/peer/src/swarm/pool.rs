@@ -79,6 +79,11 @@ impl Pool {
         }
     }
 
+    /// Whose key it shows.
+    pub(crate) fn own(&self) -> PeerId {
+        self.identity.peer_id()
+    }
+
     /// Connections that wait for the next request.
     #[cfg(test)]
     pub(crate) fn idle_connections(&self) -> usize {

@@ -9,15 +9,17 @@ use std::time::Instant;
 
 use futures_util::future::{BoxFuture, OptionFuture};
 use peerage_wire::api::Source;
-use peerage_wire::{ContentHash, PeerId, PeerName, PieceList, piece_len};
+use peerage_wire::{ContentHash, PeerId, PeerName, PieceList, piece_count, piece_len};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::plan::{Action, Event, Fault, Outcome, Plan, Ranges, RunId};
+use super::news::News;
+use super::plan::{Action, Event, Fault, Holding, Outcome, Plan, Ranges, RunId};
 use super::pool::Pool;
 use super::source::{Broken, Counters, Errand, Job, Report};
 use crate::download::{FindError, SourceFault, Sources};
 use crate::part::{DiskError, Part};
+use crate::partials::Published;
 use crate::progress::{Progress, Stage};
 
 /// Why a swarm ended without its work done.
@@ -44,6 +46,10 @@ pub(crate) struct Swarm<'a> {
     reports: mpsc::UnboundedReceiver<(RunId, Report)>,
     reporter: mpsc::UnboundedSender<(RunId, Report)>,
     asking: OptionFuture<BoxFuture<'a, Result<Vec<Source>, FindError>>>,
+    /// Which pieces partial sources have.
+    news: News,
+    /// Where others are given what is proven here.
+    published: Option<Published>,
 }
 
 /// A run that was started.
@@ -70,8 +76,10 @@ impl<'a> Swarm<'a> {
         pool: Arc<Pool>,
         progress: &'a Progress,
     ) -> Self {
+        let named = without_us(named, &pool);
+        let plan = Plan::new(seed(), &holdings(&named), Instant::now());
         let known: BTreeMap<PeerId, Source> = named.into_iter().map(|source| (source.peer, source)).collect();
-        let peers: Vec<PeerId> = known.keys().copied().collect();
+        let news = News::new(Arc::clone(&pool), *hash, piece_count(size));
         let (reporter, reports) = mpsc::unbounded_channel();
         Self {
             hash,
@@ -79,7 +87,7 @@ impl<'a> Swarm<'a> {
             index,
             pool,
             progress,
-            plan: Plan::new(seed(), &peers, Instant::now()),
+            plan,
             known,
             faults: BTreeMap::new(),
             used: BTreeSet::new(),
@@ -89,27 +97,33 @@ impl<'a> Swarm<'a> {
             reports,
             reporter,
             asking: None.into(),
+            news,
+            published: None,
         }
     }
 
     /// Gets the piece list from whoever has a right one.
     pub(crate) async fn fetch_list(&mut self) -> Result<Arc<PieceList>, End> {
         let job = Arc::new(Job::List { hash: *self.hash, size: self.size, found: OnceLock::new() });
-        self.drive(&job, Ranges::from(0..1)).await?;
+        self.plan.begin_list(Instant::now());
+        self.drive(&job).await?;
         match &*job {
             Job::List { found, .. } => found.get().cloned().ok_or(End::GaveUp(Outcome::Corrupt)),
             Job::Pieces { .. } => Err(End::GaveUp(Outcome::Corrupt)),
         }
     }
 
-    /// Gets the missing pieces into the part.
+    /// Gets the missing pieces into the part, and tells of each where it is `published`.
     pub(crate) async fn fetch_pieces(
         &mut self,
         list: Arc<PieceList>,
         part: Arc<Part>,
         missing: Ranges,
+        published: Option<Published>,
     ) -> Result<(), End> {
-        self.drive(&Arc::new(Job::Pieces { list, part }), missing).await
+        self.published = published;
+        self.plan.begin_pieces(missing, list.count(), Instant::now());
+        self.drive(&Arc::new(Job::Pieces { list, part })).await
     }
 
     /// Peers that sent something that was right.
@@ -126,8 +140,7 @@ impl<'a> Swarm<'a> {
         self.faults.iter().filter_map(fault).collect()
     }
 
-    async fn drive(&mut self, job: &Arc<Job>, work: Ranges) -> Result<(), End> {
-        self.plan.begin(work, Instant::now());
+    async fn drive(&mut self, job: &Arc<Job>) -> Result<(), End> {
         loop {
             while let Some(action) = self.plan.next_action() {
                 if let Some(end) = self.act(action, job) {
@@ -140,6 +153,10 @@ impl<'a> Swarm<'a> {
             tokio::select! {
                 Some((run, report)) = self.reports.recv() => self.take(run, report, job)?,
                 Some(named) = &mut self.asking => self.named(named),
+                (event, fault) = self.news.next() => {
+                    self.faults.extend(fault);
+                    self.tell(event);
+                }
                 Some(()) = sleep => self.tick(job),
             }
         }
@@ -153,6 +170,10 @@ impl<'a> Swarm<'a> {
                 None => self.tell(Event::Failed(run, Fault::Absent)),
             },
             Action::Cancel(run) => self.stop(run),
+            Action::AskHave { peer } => match self.known.get(&peer) {
+                Some(source) => self.news.ask(source.clone()),
+                None => self.tell(Event::HasFailed(peer, Fault::Absent)),
+            },
             Action::Drop { peer, fault } => {
                 self.faults.entry(peer).or_insert_with(|| "sent nothing for too long".to_owned());
                 tracing::debug!(peer = %peer.short(), ?fault, why = self.faults.get(&peer), "source dropped");
@@ -231,6 +252,9 @@ impl<'a> Swarm<'a> {
         }
         if matches!(job, Job::Pieces { .. }) && self.plan.wants(unit) {
             self.progress.proven(piece_len(self.size, unit));
+            if let Some(published) = &self.published {
+                published.proven(unit);
+            }
         }
     }
 
@@ -253,9 +277,10 @@ impl<'a> Swarm<'a> {
             tracing::debug!(%error, "the index gives no sources now");
             Vec::new()
         });
-        let peers = named.iter().map(|source| source.peer).collect();
+        let named = without_us(named, &self.pool);
+        let holdings = holdings(&named);
         self.known.extend(named.into_iter().map(|source| (source.peer, source)));
-        self.tell(Event::Named(peers));
+        self.tell(Event::Named(holdings));
     }
 
     /// Looks at how each run comes on.
@@ -303,6 +328,18 @@ impl<'a> Swarm<'a> {
     fn tell(&mut self, event: Event) {
         self.plan.handle(event, Instant::now());
     }
+}
+
+/// What we are downloading ourselves is no source for us.
+fn without_us(mut named: Vec<Source>, pool: &Pool) -> Vec<Source> {
+    let own = pool.own();
+    named.retain(|source| !source.partial || source.peer != own);
+    named
+}
+
+fn holdings(named: &[Source]) -> Vec<(PeerId, Holding)> {
+    let holding = |source: &Source| if source.partial { Holding::Partial } else { Holding::Whole };
+    named.iter().map(|source| (source.peer, holding(source))).collect()
 }
 
 /// Only spreads retries and first choices, so that a poor one does no harm.

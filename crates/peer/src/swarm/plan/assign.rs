@@ -1,4 +1,4 @@
-//! What follows from how things stand: who gets which pieces, when the index is asked, when it is over.
+//! What follows from how things stand: who gets which pieces.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -7,9 +7,8 @@ use peerage_wire::{PIECE_BYTES, PeerId};
 
 use super::runs::Run;
 use super::{
-    ASK_FIRST, ASK_LOW, ASK_MAX, ASKS_IN_VAIN_AFTER_PROGRESS_MAX, ASKS_IN_VAIN_MAX, Action, BUSY_PATIENCE,
-    COPIES_MAX, Fault, HEDGE_AFTER, LANES_MAX, Outcome, Plan, RUN_FIRST, RUN_MAX, RUN_TIME, SOURCE_LANES_MAX,
-    SOURCES_LOW, Source, Standing,
+    Action, BUSY_PATIENCE, COPIES_MAX, HEDGE_AFTER, LANES_MAX, Outcome, Plan, RUN_FIRST, RUN_MAX, RUN_TIME,
+    SOURCE_LANES_MAX, Source,
 };
 
 impl Plan {
@@ -23,6 +22,7 @@ impl Plan {
             return;
         }
         while self.runs.len() < LANES_MAX && self.assign(now) {}
+        self.ask_for_news(now);
         self.look_for_sources(now);
         if self.runs.is_empty() && now >= self.proven_at + BUSY_PATIENCE && !self.has_ended {
             self.give_up(Outcome::Busy);
@@ -41,13 +41,17 @@ impl Plan {
         if self.free.is_empty() {
             return None;
         }
-        let peer = self.best_source(now, |_| true)?;
+        let peer = self.best_source(now, |_, source| self.is_useful(source))?;
         let max = self.run_len(peer, now);
-        Some((peer, self.free.take_first(max)?))
+        Some((peer, self.pick(peer, max)?))
     }
 
     /// The last pieces of the run that will take longest, for a source that will be faster.
     fn next_hedge(&self, now: Instant) -> Option<(PeerId, Range<u64>)> {
+        let can_free = |source: &Source| source.is_usable() && self.is_useful(source);
+        if !self.free.is_empty() && self.sources.values().any(can_free) {
+            return None; // what is not asked of anybody goes first
+        }
         let mut slow: Vec<(Duration, &Run)> = self
             .runs
             .iter()
@@ -56,7 +60,10 @@ impl Plan {
             .collect();
         slow.sort_by_key(|(time_left, _)| std::cmp::Reverse(*time_left));
         slow.into_iter().find_map(|(time_left, run)| {
-            let peer = self.best_source(now, |peer| *peer != run.peer)?;
+            let is_fit = |peer: &PeerId, source: &Source| {
+                *peer != run.peer && run.pieces.clone().any(|piece| self.has_piece(source, piece))
+            };
+            let peer = self.best_source(now, is_fit)?;
             let is_worth_it = time_left > self.piece_time(peer, now) * 2 + HEDGE_AFTER / 2;
             let is_open = |piece: &u64| self.may_double(*piece, peer, now);
             let end = run.pieces.clone().rev().find(is_open)? + 1;
@@ -72,21 +79,26 @@ impl Plan {
         let own = self.piece_time(peer, now);
         let covering: Vec<&Run> = self.runs.iter().filter(|run| run.pieces.contains(&piece)).collect();
         let is_slower = |run: &&Run| run.piece_time(now).is_none_or(|theirs| theirs > own * 2);
-        self.wanted.contains(piece)
+        let has_it = self.sources.get(&peer).is_some_and(|source| self.has_piece(source, piece));
+        has_it
+            && self.wanted.contains(piece)
             && covering.iter().all(|run| run.peer != peer)
             && (covering.len() == 1 || covering.len() < COPIES_MAX && covering.iter().all(is_slower))
     }
 
-    /// The source that is likely to be done first with one more run.
-    fn best_source(&self, now: Instant, is_fit: impl Fn(&PeerId) -> bool) -> Option<PeerId> {
+    /// The source that is likely to be done first with one more run; before all others a whole one that sends
+    /// nothing yet while there are pieces that no partial source has, for only by those a swarm gets on.
+    fn best_source(&self, now: Instant, is_fit: impl Fn(&PeerId, &Source) -> bool) -> Option<PeerId> {
         let known = self.sources.values().filter_map(Source::rate).fold(0.0, f64::max);
         // Of a source that was not tried yet the best is hoped.
         let hoped = if known > 0.0 { known } else { 1.0 };
         let score = |peer: &PeerId, source: &Source| {
             let running = self.runs.of(peer);
             let lane = u32::try_from(running + 1).unwrap_or(u32::MAX);
-            let is_free = source.lanes_free(running, now) > 0 && is_fit(peer);
-            is_free.then(|| (self.rate(*peer, now).unwrap_or(hoped) / f64::from(lane), source.tie_break))
+            let is_free = source.lanes_free(running, now) > 0 && is_fit(peer, source);
+            let is_first = running == 0 && source.news.is_none() && self.free.unheld() > 0;
+            let rate = self.rate(*peer, now).unwrap_or(hoped) / f64::from(lane);
+            is_free.then(|| (if is_first { f64::INFINITY } else { rate }, source.tie_break))
         };
         let scored = self.sources.iter().filter_map(|(peer, source)| Some((score(peer, source)?, *peer)));
         let order = |((a, x), _): &((f64, u64), PeerId), ((b, y), _): &((f64, u64), PeerId)| {
@@ -103,7 +115,14 @@ impl Plan {
         let piece_nanos = self.piece_time(peer, now).as_nanos().max(1);
         let by_rate = match self.rate(peer, now) {
             Some(_) => u64::try_from(RUN_TIME.as_nanos() / piece_nanos).unwrap_or(RUN_MAX),
-            None => RUN_FIRST,
+            // In a swarm others wait for each piece.
+            None => {
+                if self.free.is_ranked() {
+                    1
+                } else {
+                    RUN_FIRST
+                }
+            }
         };
         by_rate.clamp(1, RUN_MAX).min(fair)
     }
@@ -124,54 +143,5 @@ impl Plan {
         };
         let known = self.sources.get(&peer).and_then(Source::rate);
         known.or_else(|| self.runs.iter().filter_map(of_run).reduce(f64::max))
-    }
-
-    fn look_for_sources(&mut self, now: Instant) {
-        let asks_max = if self.has_proven { ASKS_IN_VAIN_AFTER_PROGRESS_MAX } else { ASKS_IN_VAIN_MAX };
-        let is_hopeless = !self.sources.values().any(Source::is_usable);
-        if is_hopeless && !self.index.is_asked && self.index.in_vain >= asks_max {
-            self.give_up(self.outcome());
-        } else if self.ask_at().is_some_and(|at| at <= now) {
-            self.index.in_vain += u32::from(is_hopeless);
-            self.index.is_asked = true;
-            self.index.jitter = self.random();
-            self.actions.push_back(Action::AskIndex);
-        }
-    }
-
-    /// When the index should be asked again, if things stay as they are.
-    pub(super) fn ask_at(&self) -> Option<Instant> {
-        let usable = self.sources.values().filter(|source| source.is_usable()).count();
-        let pause = match usable {
-            _ if self.index.is_asked => return None,
-            0 if self.index.in_vain == 0 => Duration::ZERO,
-            0 => (ASK_FIRST * (1 << (self.index.in_vain - 1).min(8)))
-                .min(ASK_MAX)
-                .mul_f64(0.5 + self.index.jitter),
-            1..SOURCES_LOW => ASK_LOW,
-            _ => return None,
-        };
-        Some(self.index.asked_at + pause)
-    }
-
-    fn outcome(&self) -> Outcome {
-        let mut answered = self.sources.values().filter(|source| source.has_proven || source.has_lied());
-        let has_liar = self.sources.values().any(Source::has_lied);
-        let is_refused =
-            self.sources.values().any(|source| source.standing == Standing::Dropped(Fault::Refused));
-        match () {
-            () if self.sources.is_empty() => Outcome::NoSource,
-            () if has_liar && answered.all(Source::has_lied) => Outcome::Corrupt,
-            () if is_refused && !self.has_proven => Outcome::Refused,
-            () => Outcome::Unreachable,
-        }
-    }
-
-    pub(super) fn give_up(&mut self, outcome: Outcome) {
-        self.has_ended = true;
-        for (id, _) in self.runs.take_if(|_| true) {
-            self.actions.push_back(Action::Cancel(id));
-        }
-        self.actions.push_back(Action::GiveUp(outcome));
     }
 }

@@ -2,125 +2,49 @@
 //! events and the time go in, actions come out; no I/O and no clock, and every random number from one seed.
 //!
 //! Invariants: a piece that is not proven is either free or in a run; a source that was dropped has no run and
-//! gets none; one source has at most [`SOURCE_LANES_MAX`] runs and all together [`LANES_MAX`]; a piece is asked
+//! gets none; of a partial source only pieces are asked that it said it has; one source has at most [`SOURCE_LANES_MAX`] runs and all together [`LANES_MAX`]; a piece is asked
 //! of at most [`COPIES_MAX`] sources at a time, and of a second only when the first keeps everybody waiting; when nothing can
 //! be asked of anybody, the index is asked or an end is in sight.
 
+mod words;
+
+mod ask;
 mod assign;
+mod partial;
+
+mod free;
+mod news;
 mod ranges;
 mod runs;
 mod source;
 mod tuning;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use peerage_wire::PeerId;
 
+use free::Free;
 pub(crate) use ranges::Ranges;
 use runs::{Run, Runs};
 use source::{Source, Standing};
 use tuning::{
-    ASK_FIRST, ASK_LOW, ASK_MAX, ASKS_IN_VAIN_AFTER_PROGRESS_MAX, ASKS_IN_VAIN_MAX, ATTEMPTS_MAX, BEGIN,
-    BEGIN_ALONE, BUSY_PATIENCE, BUSY_WAIT_MAX, COPIES_MAX, HEDGE_AFTER, LANES_MAX, MEASURE_BYTES_MIN, MOVES,
-    RETRY_FIRST, RUN_FIRST, RUN_MAX, RUN_TIME, SOURCE_LANES_MAX, SOURCES_LOW, STALL, STALL_ALONE,
-    STALL_BYTES, TICK,
+    ASK_FIRST, ASK_LOW, ASK_MAX, ASK_SOON, ASKS_IN_VAIN_AFTER_PROGRESS_MAX, ASKS_IN_VAIN_MAX, ATTEMPTS_MAX,
+    BEGIN, BEGIN_ALONE, BUSY_PATIENCE, BUSY_WAIT_MAX, COPIES_MAX, HAVE_ASK_FIRST, HAVE_ASK_MAX,
+    HAVE_SECOND_PIECES, HEDGE_AFTER, LANES_MAX, MEASURE_BYTES_MIN, MOVES, PARTIAL_LANES_MAX,
+    PARTIALS_MET_MAX, RETRY_FIRST, RUN_FIRST, RUN_MAX, RUN_TIME, SOURCE_LANES_MAX, SOURCES_LOW, STALE_MAX,
+    STALL, STALL_ALONE, STALL_BYTES, TICK,
 };
-
-/// One request for a range of pieces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct RunId(u64);
-
-/// How a source failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// No connection, or one that broke.
-    Unreachable,
-    /// Next to nothing came for too long.
-    Stalled,
-    /// It ended early or answered something that makes no sense.
-    Garbled,
-    /// It does not have the content, or not any more.
-    Absent,
-    /// Another key answers there.
-    WrongKey,
-    /// It does not give it to us.
-    Refused,
-    /// It sent something else than the content.
-    Lied,
-}
-
-impl Fault {
-    /// Whether trying again at once is of no use.
-    const fn is_final(self) -> bool {
-        matches!(self, Self::Absent | Self::WrongKey | Self::Refused | Self::Lied)
-    }
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// The index names these sources; none where it could not be asked.
-    Named(Vec<PeerId>),
-    /// A run's connection is there and its request goes out.
-    Asked(RunId),
-    /// The answer to a run begins.
-    Began(RunId),
-    /// So many more bytes of a run have come.
-    Received(RunId, u64),
-    /// A run waits for our own disk.
-    Held(RunId),
-    /// The run's next piece was right and is written.
-    Proven(RunId),
-    /// The run's next piece was wrong.
-    Wrong(RunId),
-    /// A run ended without having brought all its pieces.
-    Failed(RunId, Fault),
-    /// A run was turned away for the time being.
-    Busy(RunId, Duration),
-    /// Time has passed.
-    Tick,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Ask `peer` for these pieces.
-    Fetch { run: RunId, peer: PeerId, pieces: Range<u64> },
-    /// Stop a run; nothing more is expected of it.
-    Cancel(RunId),
-    /// A source is not asked any more.
-    Drop { peer: PeerId, fault: Fault },
-    /// Ask the index for sources and answer with [`Event::Named`].
-    AskIndex,
-    /// Every piece is there.
-    Finish,
-    /// There is no way to get the rest.
-    GiveUp(Outcome),
-}
-
-/// Why there is no way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The index has never named a source.
-    NoSource,
-    /// Sources there are, but none can be reached or has it.
-    Unreachable,
-    /// Whoever answered refused.
-    Refused,
-    /// Whoever answered stayed busy.
-    Busy,
-    /// Whoever answered lied.
-    Corrupt,
-}
+pub(crate) use words::{Action, Event, Fault, Holding, Outcome, RunId};
 
 /// The planner of one content.
 pub(crate) struct Plan {
     /// Not proven.
     wanted: Ranges,
     /// Not proven, and in no run.
-    free: Ranges,
+    free: Free,
+    /// Pieces of the whole content; `None` while it is the piece list that is wanted, which every source has.
+    pieces: Option<u64>,
     runs: Runs,
     sources: BTreeMap<PeerId, Source>,
     index: Index,
@@ -137,19 +61,22 @@ struct Index {
     asked_at: Instant,
     /// Asked for want of any source, since the last proven piece.
     in_vain: u32,
+    /// Asked for more, though there was hope.
+    rounds: u32,
     /// From 0 to 1, new for each time.
     jitter: f64,
 }
 
 impl Plan {
     /// With no work yet, and the sources that the index named at the start.
-    pub(crate) fn new(seed: u64, named: &[PeerId], now: Instant) -> Self {
+    pub(crate) fn new(seed: u64, named: &[(PeerId, Holding)], now: Instant) -> Self {
         let mut plan = Self {
             wanted: Ranges::default(),
-            free: Ranges::default(),
+            free: Free::new(Ranges::default(), 0),
+            pieces: None,
             runs: Runs::default(),
             sources: BTreeMap::new(),
-            index: Index { is_asked: false, asked_at: now, in_vain: 0, jitter: 0.0 },
+            index: Index { is_asked: false, asked_at: now, in_vain: 0, rounds: 0, jitter: 0.5 },
             actions: VecDeque::new(),
             proven_at: now,
             has_proven: false,
@@ -157,15 +84,26 @@ impl Plan {
             // Zero would stay zero.
             random: seed | 1,
         };
-        named.iter().for_each(|peer| plan.meet(*peer));
+        named.iter().for_each(|(peer, holding)| plan.meet(*peer, *holding, now));
         plan
     }
 
-    /// Gives it pieces to get, once all that it had before are there.
-    pub(crate) fn begin(&mut self, pieces: Ranges, now: Instant) {
+    /// Has it get the piece list.
+    pub(crate) fn begin_list(&mut self, now: Instant) {
+        self.begin(Ranges::from(0..1), None, now);
+    }
+
+    /// Gives it pieces to get out of the content's so many, once all that it had before are there.
+    pub(crate) fn begin_pieces(&mut self, missing: Ranges, pieces: u64, now: Instant) {
+        self.begin(missing, Some(pieces), now);
+    }
+
+    fn begin(&mut self, work: Ranges, pieces: Option<u64>, now: Instant) {
         debug_assert!(self.wanted.is_empty(), "one thing after the other");
-        self.free = pieces.clone();
-        self.wanted = pieces;
+        let cursor = self.random_bits() % pieces.unwrap_or(1).max(1);
+        self.free = Free::new(work.clone(), cursor);
+        self.wanted = work;
+        self.pieces = pieces;
         self.has_ended = false;
         // A right list says little about who will send the pieces.
         self.has_proven = false;
@@ -179,7 +117,10 @@ impl Plan {
             return;
         }
         match event {
-            Event::Named(peers) => self.named(&peers, now),
+            Event::Named(sources) => self.named(&sources, now),
+            Event::Has(peer, have) => self.has(peer, have, now),
+            Event::HasFailed(peer, fault) => self.has_failed(peer, fault, now),
+            Event::HasBusy(peer, retry_after) => self.has_busy(peer, retry_after, now),
             Event::Asked(run) => self.runs.with(run, |run| run.asked(now)),
             Event::Began(run) => self.runs.with(run, |run| run.began(now)),
             Event::Received(run, bytes) => self.runs.with(run, |run| run.received(bytes, now)),
@@ -209,7 +150,8 @@ impl Plan {
             _ => None,
         });
         let patience = self.proven_at + BUSY_PATIENCE;
-        rested.chain(tick).chain(self.ask_at()).chain([patience]).filter(|at| *at > now).min()
+        let news = self.sources.values().filter_map(Source::news_due).filter(|_| self.pieces.is_some());
+        rested.chain(tick).chain(news).chain(self.ask_at()).chain([patience]).filter(|at| *at > now).min()
     }
 
     /// Whether a piece is still to be got.
@@ -222,10 +164,10 @@ impl Plan {
         self.sources.keys().filter(|peer| self.runs.of(peer) > 0).count()
     }
 
-    fn named(&mut self, peers: &[PeerId], now: Instant) {
+    fn named(&mut self, sources: &[(PeerId, Holding)], now: Instant) {
         self.index.is_asked = false;
         self.index.asked_at = now;
-        peers.iter().for_each(|peer| self.meet(*peer));
+        sources.iter().for_each(|(peer, holding)| self.meet(*peer, *holding, now));
         let hope = self.sources.values().any(Source::is_usable);
         if !hope && self.sources.values().all(Source::has_lied) {
             // Nobody is left who could come back.
@@ -233,15 +175,10 @@ impl Plan {
         }
     }
 
-    fn meet(&mut self, peer: PeerId) {
-        let tie_break = (self.random() * f64::from(u32::MAX)).to_bits();
-        self.sources.entry(peer).or_insert_with(|| Source::new(tie_break)).revive();
-    }
-
     fn proven(&mut self, run: RunId, now: Instant) {
         let Some((peer, piece)) = self.runs.advance(run, now) else { return };
         self.wanted.remove(piece);
-        self.free.remove(piece);
+        self.unset_free(piece);
         self.proven_at = now;
         self.has_proven = true;
         self.index.in_vain = 0;
@@ -276,7 +213,8 @@ impl Plan {
     }
 
     fn failed(&mut self, run: RunId, fault: Fault, now: Instant) {
-        if let Some(run) = self.take_run(run) {
+        let Some(run) = self.take_run(run) else { return };
+        if fault != Fault::Absent || !self.is_stale(run.peer, now) {
             self.blame(run.peer, fault, now);
         }
     }
@@ -295,6 +233,7 @@ impl Plan {
             self.actions.push_back(Action::Cancel(id));
             self.free_again(&run);
         }
+        self.forget(peer);
         self.actions.push_back(Action::Drop { peer, fault });
     }
 
@@ -315,7 +254,7 @@ impl Plan {
     fn free_again(&mut self, run: &Run) {
         for piece in run.pieces.clone() {
             if self.wanted.contains(piece) && self.runs.covering(piece) == 0 {
-                self.free.insert(piece);
+                self.set_free(piece);
             }
         }
     }
@@ -337,17 +276,24 @@ impl Plan {
     /// Whether somebody else could do a run's work: another source, or another connection that moves.
     fn has_others(&self, id: RunId, run: &Run, now: Instant) -> bool {
         let is_other = |(peer, source): (&PeerId, &Source)| {
-            *peer != run.peer && (self.runs.of(peer) > 0 || source.lanes_free(0, now) > 0)
+            *peer != run.peer
+                && (self.runs.of(peer) > 0 || source.lanes_free(0, now) > 0)
+                && run.pieces.clone().any(|piece| self.has_piece(source, piece))
         };
         self.sources.iter().any(is_other) || self.runs.any_other_moves(id, now)
     }
 
-    /// A number from 0 up to 1; xorshift64 (Marsaglia, 2003), since it only has to spread.
+    /// A number from 0 up to 1.
     fn random(&mut self) -> f64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        f64::from(u32::try_from(self.random >> 32).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
+        f64::from(u32::try_from(self.random_bits() >> 32).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
+    }
+
+    /// Any number; xorshift64* (Vigna, 2016), since it only has to spread.
+    const fn random_bits(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 }
 

@@ -27,22 +27,23 @@ impl Ranges {
         self.ranges.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
     }
 
-    /// Puts one number in; nothing happens where it is in already.
-    pub(crate) fn insert(&mut self, number: u64) {
+    /// Puts one number in; `false` where it is in already.
+    pub(crate) fn insert(&mut self, number: u64) -> bool {
         if self.contains(number) {
-            return;
+            return false;
         }
         let before = self.ranges.range(..number).next_back().map(|(start, end)| (*start, *end));
         let start = before.filter(|(_, end)| *end == number).map_or(number, |(start, _)| start);
         let end = self.ranges.remove(&(number + 1)).unwrap_or(number + 1);
         self.ranges.insert(start, end);
         self.count += 1;
+        true
     }
 
-    /// Takes one number out; nothing happens where it is not in.
-    pub(crate) fn remove(&mut self, number: u64) {
+    /// Takes one number out; `false` where it is not in.
+    pub(crate) fn remove(&mut self, number: u64) -> bool {
         let found = self.ranges.range(..=number).next_back().map(|(start, end)| (*start, *end));
-        let Some((start, end)) = found.filter(|(_, end)| number < *end) else { return };
+        let Some((start, end)) = found.filter(|(_, end)| number < *end) else { return false };
         self.ranges.remove(&start);
         if start < number {
             self.ranges.insert(start, number);
@@ -51,17 +52,31 @@ impl Ranges {
             self.ranges.insert(number + 1, end);
         }
         self.count -= 1;
+        true
     }
 
-    /// Takes the lowest numbers out that stand together, at most `max` of them.
-    pub(crate) fn take_first(&mut self, max: u64) -> Option<Range<u64>> {
-        let (start, end) = self.ranges.pop_first()?;
-        let taken_end = end.min(start.saturating_add(max));
-        if taken_end < end {
-            self.ranges.insert(taken_end, end);
+    /// The ranges, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u64>> {
+        self.ranges.iter().map(|(start, end)| *start..*end)
+    }
+
+    /// Takes the first numbers out at or after `from` that stand together, at most `max` of them; beginning anew
+    /// behind the last.
+    pub(crate) fn take_at(&mut self, from: u64, max: u64) -> Option<Range<u64>> {
+        let around = self.ranges.range(..=from).next_back().filter(|(_, end)| from < **end);
+        let found = around.or_else(|| self.ranges.range(from..).next()).or_else(|| self.ranges.iter().next());
+        let (start, end) = found.map(|(start, end)| (*start, *end))?;
+        let taken = start.max(if (start..end).contains(&from) { from } else { start });
+        let taken = taken..end.min(taken.saturating_add(max));
+        self.ranges.remove(&start);
+        if start < taken.start {
+            self.ranges.insert(start, taken.start);
         }
-        self.count -= taken_end - start;
-        Some(start..taken_end)
+        if taken.end < end {
+            self.ranges.insert(taken.end, end);
+        }
+        self.count -= taken.end - taken.start;
+        Some(taken)
     }
 }
 
@@ -76,7 +91,9 @@ impl From<Range<u64>> for Ranges {
 impl FromIterator<u64> for Ranges {
     fn from_iter<I: IntoIterator<Item = u64>>(numbers: I) -> Self {
         let mut ranges = Self::default();
-        numbers.into_iter().for_each(|number| ranges.insert(number));
+        numbers.into_iter().for_each(|number| {
+            ranges.insert(number);
+        });
         ranges
     }
 }
@@ -94,11 +111,12 @@ mod tests {
             let mut model = BTreeSet::new();
             for (what, number) in steps {
                 match what {
-                    0 => { ranges.insert(number); model.insert(number); }
-                    1 => { ranges.remove(number); model.remove(&number); }
+                    0 => prop_assert_eq!(ranges.insert(number), model.insert(number)),
+                    1 => prop_assert_eq!(ranges.remove(number), model.remove(&number)),
                     _ => {
-                        let taken = ranges.take_first(number % 5 + 1);
-                        prop_assert_eq!(taken.as_ref().map(|range| range.start), model.first().copied());
+                        let taken = ranges.take_at(number, number % 5 + 1);
+                        let first = model.range(number..).next().or(model.first()).copied();
+                        prop_assert_eq!(taken.as_ref().map(|range| range.start), first);
                         for number in taken.into_iter().flatten() {
                             prop_assert!(model.remove(&number));
                         }

@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ATTEMPTS_MAX, BUSY_WAIT_MAX, Fault, RETRY_FIRST, SOURCE_LANES_MAX};
+use super::news::News;
+use super::{ATTEMPTS_MAX, BUSY_WAIT_MAX, Fault, PARTIAL_LANES_MAX, RETRY_FIRST, SOURCE_LANES_MAX};
 
 /// Whether a source may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) standing: Standing,
+    /// Of which pieces it has; `None` where it has all.
+    pub(super) news: Option<News>,
     /// Failures since it last proved a piece.
     failures: u32,
     /// Runs it may have at the same time, and from when on one more may be tried.
@@ -35,9 +38,10 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) const fn new(tie_break: u64) -> Self {
+    pub(super) const fn new(news: Option<News>, tie_break: u64) -> Self {
         Self {
             standing: Standing::Ready,
+            news,
             failures: 0,
             lanes_max: SOURCE_LANES_MAX,
             lanes_more_at: None,
@@ -62,8 +66,22 @@ impl Source {
             Standing::Resting { until } => until <= now,
             Standing::Dropped(_) => false,
         };
-        let max = if self.failures > 0 { 1 } else { self.lanes_max };
+        let max = match (self.failures, &self.news) {
+            (1.., _) => 1,
+            (0, None) => self.lanes_max,
+            (0, Some(_)) => self.lanes_max.min(PARTIAL_LANES_MAX),
+        };
         if is_ready { max.saturating_sub(running) } else { 0 }
+    }
+
+    /// When it should be asked which pieces it has.
+    pub(super) fn news_due(&self) -> Option<Instant> {
+        let news = self.news.as_ref().filter(|news| !news.is_asked)?;
+        match self.standing {
+            Standing::Ready => Some(news.ask_at),
+            Standing::Resting { until } => Some(news.ask_at.max(until)),
+            Standing::Dropped(_) => None,
+        }
     }
 
     pub(super) const fn rate(&self) -> Option<f64> {
@@ -81,6 +99,9 @@ impl Source {
     pub(super) fn proved(&mut self) {
         self.has_proven = true;
         self.failures = 0;
+        if let Some(news) = &mut self.news {
+            news.stale = 0;
+        }
         self.standing = Standing::Ready;
     }
 

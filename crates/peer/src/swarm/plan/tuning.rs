@@ -7,6 +7,18 @@ pub(crate) const SOURCE_LANES_MAX: usize = super::super::pool::PEER_CONNECTIONS_
 /// Runs at the same time in all: each has a piece arriving and one being written, so that at most 16 MiB are
 /// fetched again after a crash.
 pub(crate) const LANES_MAX: usize = 8;
+/// Runs at the same time to one partial source: it sends to others as well, and must still say what it has.
+pub(crate) const PARTIAL_LANES_MAX: usize = 2;
+/// Partial sources known at a time: each is asked again and again what it has.
+pub(crate) const PARTIALS_MET_MAX: usize = 32;
+/// The pause before a partial source that had something new is asked again; doubled each time that it has not.
+pub(crate) const HAVE_ASK_FIRST: Duration = Duration::from_secs(1);
+/// The longest such pause: less than an idle connection is kept.
+pub(crate) const HAVE_ASK_MAX: Duration = Duration::from_secs(6);
+/// So many pieces make it a second longer: their bitmap has 32 KiB.
+pub(crate) const HAVE_SECOND_PIECES: u64 = 1 << 18;
+/// Times in a row that a partial source may lack what it said it has.
+pub(crate) const STALE_MAX: u32 = 3;
 /// Failures in a row after which a source is dropped.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
 /// The pause after the first failure, doubled after each; half of it is jitter.
@@ -43,7 +55,10 @@ pub(crate) const MOVES: Duration = Duration::from_secs(1);
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// Fewer usable sources than this, and the index is asked for more now and then.
 pub(crate) const SOURCES_LOW: usize = 2;
-/// How often it is asked then.
+/// The pause before the index is asked again where there are few sources or partial ones, half as long again each
+/// time: those who download the same find each other by it.
+pub(crate) const ASK_SOON: Duration = Duration::from_secs(3);
+/// The longest such pause.
 pub(crate) const ASK_LOW: Duration = Duration::from_secs(30);
 /// The pause before the index is asked a second time in vain, doubled after each.
 pub(crate) const ASK_FIRST: Duration = Duration::from_millis(500);
