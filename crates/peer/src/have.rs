@@ -102,20 +102,20 @@ impl Have {
         (0..).zip(words).flat_map(|(at, word)| pieces_of(at, word))
     }
 
-    /// The first piece at or after `from` that is in this and in `other`, beginning anew behind the last.
-    pub(crate) fn first_common(&self, other: Option<&Self>, from: u64) -> Option<u64> {
-        let words = self.words.len() as u64;
-        let from = if from < self.pieces { from } else { 0 };
-        let common = |at: u64| {
-            let theirs = other.map_or(u64::MAX, |other| other.words.get(index(at)).copied().unwrap_or(0));
-            self.words.get(index(at)).copied().unwrap_or(0) & theirs
-        };
-        let first = from / WORD;
-        let behind = u64::MAX >> (from % WORD);
-        let found = |(at, word): (u64, u64)| (word != 0).then(|| at * WORD + u64::from(word.leading_zeros()));
-        let later = std::iter::once((first, common(first) & behind));
-        let later = later.chain((first + 1..words).chain(0..first).map(|at| (at, common(at))));
-        later.chain([(first, common(first) & !behind)]).find_map(found)
+    /// One of the pieces that are in this and in `other`, each as likely where `random` is any number.
+    pub(crate) fn any_common(&self, other: Option<&Self>, random: u64) -> Option<u64> {
+        let theirs = |at: usize| other.map_or(u64::MAX, |other| other.words.get(at).copied().unwrap_or(0));
+        let common = || self.words.iter().enumerate().map(|(at, word)| word & theirs(at));
+        let count = |word: u64| u64::from(word.count_ones());
+        let total = other.map_or(self.count, |_| common().map(count).sum());
+        let mut left = random.checked_rem(total)?;
+        for (at, word) in (0..).zip(common()) {
+            match left.checked_sub(count(word)) {
+                Some(rest) => left = rest,
+                None => return pieces_of(at, word).nth(index(left)),
+            }
+        }
+        None
     }
 
     /// Counts what is in it, having cut what is behind the last piece.
@@ -178,7 +178,7 @@ mod tests {
             pieces in 1_u64..200,
             one in proptest::collection::btree_set(0_u64..200, 0..60),
             two in proptest::collection::btree_set(0_u64..200, 0..60),
-            from in 0_u64..220,
+            random: u64,
         ) {
             let (a, b) = (have(pieces, &one), have(pieces, &two));
             let (one, two): (BTreeSet<u64>, BTreeSet<u64>) =
@@ -186,10 +186,10 @@ mod tests {
             prop_assert_eq!(Have::read(pieces, &a.to_bytes()), Some(a.clone()));
             prop_assert_eq!(a.count(), one.len() as u64);
             prop_assert!(a.differing(&b).eq(one.symmetric_difference(&two).copied()));
-            let from_there = if from < pieces { from } else { 0 };
-            let common: BTreeSet<u64> = one.intersection(&two).copied().collect();
-            let first = common.range(from_there..).next().or(common.first()).copied();
-            prop_assert_eq!(a.first_common(Some(&b), from), first);
+            let common: Vec<u64> = one.intersection(&two).copied().collect();
+            let expected = random.checked_rem(common.len() as u64).map(|at| common[index(at)]);
+            prop_assert_eq!(a.any_common(Some(&b), random), expected);
+            prop_assert_eq!(a.any_common(None, random), a.any_common(Some(&Have::all(pieces)), random));
             let mut less = a.clone();
             for piece in 0..220 {
                 prop_assert_eq!(less.remove(piece), one.contains(&piece));

@@ -7,8 +7,8 @@ use peerage_wire::{PIECE_BYTES, PeerId};
 
 use super::runs::Run;
 use super::{
-    Action, BUSY_PATIENCE, COPIES_MAX, HEDGE_AFTER, LANES_MAX, Outcome, Plan, RUN_FIRST, RUN_MAX, RUN_TIME,
-    SOURCE_LANES_MAX, Source,
+    Action, BUSY_PATIENCE, COPIES_MAX, HEDGE_AFTER, LANES_MAX, Outcome, PARTIAL_LANES_MAX, Plan, RUN_FIRST,
+    RUN_MAX, RUN_TIME, SOURCE_LANES_MAX, Source,
 };
 
 impl Plan {
@@ -89,13 +89,15 @@ impl Plan {
     /// The source that is likely to be done first with one more run; before all others a whole one that sends
     /// nothing yet while there are pieces that no partial source has, for only by those a swarm gets on.
     fn best_source(&self, now: Instant, is_fit: impl Fn(&PeerId, &Source) -> bool) -> Option<PeerId> {
+        let whole_lanes = self.whole_lanes();
         let known = self.sources.values().filter_map(Source::rate).fold(0.0, f64::max);
         // Of a source that was not tried yet the best is hoped.
         let hoped = if known > 0.0 { known } else { 1.0 };
         let score = |peer: &PeerId, source: &Source| {
             let running = self.runs.of(peer);
             let lane = u32::try_from(running + 1).unwrap_or(u32::MAX);
-            let is_free = source.lanes_free(running, now) > 0 && is_fit(peer, source);
+            let lanes = if source.news.is_none() { whole_lanes } else { PARTIAL_LANES_MAX };
+            let is_free = running < lanes && source.lanes_free(running, now) > 0 && is_fit(peer, source);
             let is_first = running == 0 && source.news.is_none() && self.free.unheld() > 0;
             let rate = self.rate(*peer, now).unwrap_or(hoped) / f64::from(lane);
             is_free.then(|| (if is_first { f64::INFINITY } else { rate }, source.tie_break))
@@ -107,6 +109,15 @@ impl Plan {
         scored.max_by(order).map(|(_, peer)| peer)
     }
 
+    /// Runs that a whole source may have: where others download the same, who share its slots, fewer. What waits there
+    /// for its turn is asked for by somebody else meanwhile.
+    fn whole_lanes(&self) -> usize {
+        let partials = if self.free.is_ranked() { self.partials() } else { 0 };
+        let wholes =
+            self.sources.values().filter(|source| source.is_usable()).count().saturating_sub(partials);
+        (SOURCE_LANES_MAX * wholes.max(1) / (partials + 1)).clamp(1, SOURCE_LANES_MAX)
+    }
+
     /// As many pieces as the source sends in a moment, and few enough that all end at about the same time.
     fn run_len(&self, peer: PeerId, now: Instant) -> u64 {
         let sources = self.sources.values().filter(|source| source.is_usable()).count();
@@ -115,14 +126,7 @@ impl Plan {
         let piece_nanos = self.piece_time(peer, now).as_nanos().max(1);
         let by_rate = match self.rate(peer, now) {
             Some(_) => u64::try_from(RUN_TIME.as_nanos() / piece_nanos).unwrap_or(RUN_MAX),
-            // In a swarm others wait for each piece.
-            None => {
-                if self.free.is_ranked() {
-                    1
-                } else {
-                    RUN_FIRST
-                }
-            }
+            None => RUN_FIRST,
         };
         by_rate.clamp(1, RUN_MAX).min(fair)
     }

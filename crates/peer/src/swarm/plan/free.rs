@@ -15,6 +15,9 @@ use crate::have::Have;
 /// Kinds of rarity: held by none, one, two, three, four to seven, and more partial sources.
 const CLASSES: usize = 6;
 
+/// Behind no piece.
+const NOWHERE: u64 = u64::MAX;
+
 /// The free pieces.
 #[derive(Debug)]
 pub(super) struct Free {
@@ -81,6 +84,9 @@ impl Free {
     /// One partial source more has the piece, or one less; whether it is free.
     pub(super) fn held(&mut self, piece: u64, is_more: bool) -> bool {
         let Some(rarity) = &mut self.rarity else { return false };
+        if is_more && piece + 1 == self.cursor {
+            self.cursor = NOWHERE; // somebody goes the same way at the same pace
+        }
         let is_free = rarity.class_of(piece).remove(piece);
         if let Some(holders) = usize::try_from(piece).ok().and_then(|at| rarity.holders.get_mut(at)) {
             *holders = if is_more { holders.saturating_add(1) } else { holders.saturating_sub(1) };
@@ -130,8 +136,8 @@ impl Rarity {
         let mut fit = self.classes.iter().filter(|class| !class.is_empty());
         fit.find_map(|class| {
             let may_take = |piece| class.contains(piece) && have.is_none_or(|have| have.contains(piece));
-            let from = if may_take(cursor) { cursor } else { random % class.pieces().max(1) };
-            let first = class.first_common(have, from)?;
+            // Not the next one: whoever has the same left would choose the same.
+            let first = if may_take(cursor) { cursor } else { class.any_common(have, random)? };
             let end = (first..first.saturating_add(max)).find(|piece| !may_take(*piece));
             Some(first..end.unwrap_or(first.saturating_add(max)))
         })
@@ -167,9 +173,9 @@ mod tests {
         assert_eq!(free.take(Some(&theirs), 9, 0), Some(4..5));
         assert_eq!(free.take(Some(&theirs), 9, 0), Some(2..4));
         assert_eq!(free.take(Some(&theirs), 9, 0), None);
-        assert_eq!(free.take(None, 2, 7), Some(7..9), "nobody has it, and a random one is 7");
-        assert_eq!(free.take(None, 9, 7), Some(9..10), "it goes on behind the last");
-        assert_eq!(free.take(None, 9, 7), Some(6..7));
+        assert_eq!(free.take(None, 2, 5), Some(7..9), "nobody has 6 to 9, of which that is the second");
+        assert_eq!(free.take(None, 9, 0), Some(9..10), "it goes on behind the last");
+        assert_eq!(free.take(None, 9, 0), Some(6..7));
         assert_eq!((free.take(None, 9, 0), free.unheld(), free.len()), (Some(5..6), 0, 0));
         assert!(free.insert(3) && !free.held(4, true) && free.held(3, false) && free.unheld() == 0);
         assert!(free.held(3, false) && free.unheld() == 1 && free.remove(3) && free.unheld() == 0);

@@ -30,8 +30,8 @@ use runs::{Run, Runs};
 use source::{Source, Standing};
 use tuning::{
     ASK_FIRST, ASK_LOW, ASK_MAX, ASK_SOON, ASKS_IN_VAIN_AFTER_PROGRESS_MAX, ASKS_IN_VAIN_MAX, ATTEMPTS_MAX,
-    BEGIN, BEGIN_ALONE, BUSY_PATIENCE, BUSY_WAIT_MAX, COPIES_MAX, HAVE_ASK_FIRST, HAVE_ASK_MAX,
-    HAVE_SECOND_PIECES, HEDGE_AFTER, LANES_MAX, MEASURE_BYTES_MIN, MOVES, PARTIAL_LANES_MAX,
+    BEGIN, BEGIN_ALONE, BUSY_PATIENCE, BUSY_WAIT_MAX, COPIES_MAX, HAVE_ASK_EACH, HAVE_ASK_FIRST,
+    HAVE_ASK_MAX, HAVE_SECOND_PIECES, HEDGE_AFTER, LANES_MAX, MEASURE_BYTES_MIN, MOVES, PARTIAL_LANES_MAX,
     PARTIALS_MET_MAX, RETRY_FIRST, RUN_FIRST, RUN_MAX, RUN_TIME, SOURCE_LANES_MAX, SOURCES_LOW, STALE_MAX,
     STALL, STALL_ALONE, STALL_BYTES, TICK,
 };
@@ -81,8 +81,7 @@ impl Plan {
             proven_at: now,
             has_proven: false,
             has_ended: false,
-            // Zero would stay zero.
-            random: seed | 1,
+            random: scattered(seed),
         };
         named.iter().for_each(|(peer, holding)| plan.meet(*peer, *holding, now));
         plan
@@ -295,6 +294,16 @@ impl Plan {
         self.random ^= self.random >> 27;
         self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
+}
+
+/// A state for the generator: seeds that differ little give states that differ a lot (the end of splitmix64), and zero,
+/// which would stay zero, gives another.
+const fn scattered(seed: u64) -> u64 {
+    let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^= state >> 31;
+    if state == 0 { 1 } else { state }
 }
 
 #[cfg(test)]

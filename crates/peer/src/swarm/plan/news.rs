@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{HAVE_ASK_FIRST, HAVE_ASK_MAX, HAVE_SECOND_PIECES};
+use super::{HAVE_ASK_EACH, HAVE_ASK_FIRST, HAVE_ASK_MAX, HAVE_SECOND_PIECES};
 use crate::have::Have;
 
 /// The pieces of one partial source.
@@ -32,11 +32,13 @@ impl News {
         self.have.as_ref().is_some_and(|have| have.contains(piece))
     }
 
-    /// It said what it has; `jitter` is between 0 and 1.
-    pub(super) fn heard(&mut self, have: Have, jitter: f64, now: Instant) {
+    /// It said what it has, as one of so many `partials`; `jitter` is between 0 and 1.
+    pub(super) fn heard(&mut self, have: Have, partials: usize, jitter: f64, now: Instant) {
         let before = self.have.as_ref().map_or(0, Have::count);
-        // A long bitmap costs as much as some pieces.
-        let first = HAVE_ASK_FIRST * u32::try_from(1 + have.pieces() / HAVE_SECOND_PIECES).unwrap_or(1);
+        // A long bitmap costs as much as some pieces, and so do many short ones.
+        let long = u32::try_from(have.pieces() / HAVE_SECOND_PIECES).unwrap_or(u32::MAX);
+        let many = u32::try_from(partials).unwrap_or(u32::MAX);
+        let first = HAVE_ASK_FIRST.max(HAVE_ASK_EACH * many) + Duration::from_secs(1) * long;
         let pause = if have.count() > before { first } else { self.pause * 2 };
         self.pause = pause.clamp(HAVE_ASK_FIRST, HAVE_ASK_MAX.max(first));
         self.have = Some(have);

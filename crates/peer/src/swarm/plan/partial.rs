@@ -31,7 +31,9 @@ impl Plan {
         match holding {
             Holding::Whole => source.news = None,
             // Who had all and gave it up may be downloading it anew.
-            Holding::Partial if !source.is_usable() => source.news = Some(News::none(now)),
+            Holding::Partial if !source.is_usable() => {
+                source.news.get_or_insert_with(|| News::none(now)).stale = 0;
+            }
             Holding::Partial => {}
         }
         source.revive();
@@ -94,7 +96,7 @@ impl Plan {
         let Some(pieces) = self.pieces.filter(|pieces| *pieces == have.pieces()) else {
             return self.has_failed(peer, Fault::Garbled, now);
         };
-        let jitter = self.random();
+        let (jitter, partials) = (self.random(), self.partials());
         let Some(source) = self.sources.get_mut(&peer) else { return };
         let is_usable = source.is_usable();
         let Some(news) = &mut source.news else { return };
@@ -113,7 +115,7 @@ impl Plan {
             }
         }
         news.have = Some(before);
-        news.heard(have, jitter, now);
+        news.heard(have, partials, jitter, now);
     }
 
     /// A partial source could not be asked.

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::news::News;
-use super::{ATTEMPTS_MAX, BUSY_WAIT_MAX, Fault, PARTIAL_LANES_MAX, RETRY_FIRST, SOURCE_LANES_MAX};
+use super::{ATTEMPTS_MAX, BUSY_WAIT_MAX, Fault, RETRY_FIRST, SOURCE_LANES_MAX};
 
 /// Whether a source may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +66,7 @@ impl Source {
             Standing::Resting { until } => until <= now,
             Standing::Dropped(_) => false,
         };
-        let max = match (self.failures, &self.news) {
-            (1.., _) => 1,
-            (0, None) => self.lanes_max,
-            (0, Some(_)) => self.lanes_max.min(PARTIAL_LANES_MAX),
-        };
+        let max = if self.failures > 0 { 1 } else { self.lanes_max };
         if is_ready { max.saturating_sub(running) } else { 0 }
     }
 

@@ -12,7 +12,9 @@ pub(crate) const PARTIAL_LANES_MAX: usize = 2;
 /// Partial sources known at a time: each is asked again and again what it has.
 pub(crate) const PARTIALS_MET_MAX: usize = 32;
 /// The pause before a partial source that had something new is asked again; doubled each time that it has not.
-pub(crate) const HAVE_ASK_FIRST: Duration = Duration::from_secs(1);
+pub(crate) const HAVE_ASK_FIRST: Duration = Duration::from_millis(500);
+/// It is at least so long for each partial source: sixteen questions a second cost nobody anything.
+pub(crate) const HAVE_ASK_EACH: Duration = Duration::from_micros(62_500);
 /// The longest such pause: less than an idle connection is kept.
 pub(crate) const HAVE_ASK_MAX: Duration = Duration::from_secs(6);
 /// So many pieces make it a second longer: their bitmap has 32 KiB.
@@ -37,8 +39,8 @@ pub(crate) const STALL_BYTES: u64 = 12 << 10;
 pub(crate) const BEGIN: Duration = Duration::from_secs(7);
 /// The same where nobody else could do it.
 pub(crate) const BEGIN_ALONE: Duration = Duration::from_secs(20);
-/// Pieces of a source's first run.
-pub(crate) const RUN_FIRST: u64 = 4;
+/// Pieces of a source's first run: one is enough to measure it by, and others who begin now need not wait for more.
+pub(crate) const RUN_FIRST: u64 = 1;
 /// Pieces of the longest run: what a fast source sends in a fraction of a second.
 pub(crate) const RUN_MAX: u64 = 32;
 /// How long a run should take, by the source's own rate.
