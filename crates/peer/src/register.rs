@@ -5,6 +5,8 @@
 //! disagree, a higher epoch is announced with the digest of all that is shared, and the index says whether it needs all
 //! of it again. Every wait has jitter, so that two thousand peers do not return in the same second.
 
+mod offer;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use peerage_wire::{PeerName, limits};
 use crate::catalogue::Catalogue;
 use crate::identity::Identity;
 use crate::index_client::{IndexClient, IndexError, Session};
+use offer::Offer;
 
 /// Bytes of JSON after which a batch is closed: half of what an index takes, for one more line may follow.
 const BATCH_BYTES: usize = limits::BATCH_BYTES_MAX / 2;
@@ -99,6 +102,8 @@ struct Epoch {
     next_beat: Instant,
     /// Batches cut but not yet acknowledged, oldest first: it has the number `next_seq`.
     outbox: VecDeque<Vec<u8>>,
+    /// The downloads that the index knows of in this epoch.
+    offer: Offer,
 }
 
 /// What may be said of the state.
@@ -156,6 +161,11 @@ impl Registrar {
                         return end;
                     }
                 }
+                () = epoch.offer.due() => {
+                    if let Err(end) = self.tell_offer(&mut epoch, stop).await {
+                        return end;
+                    }
+                }
                 _ = changed.changed() => {
                     tokio::select! {
                         () = stopped(stop) => return End::Stop(Some(epoch.session)),
@@ -188,6 +198,7 @@ impl Registrar {
             beat_every,
             next_beat: Instant::now() + jittered(beat_every),
             outbox: VecDeque::new(),
+            offer: Offer::new(self.catalogue.partials()),
         };
         self.tell(&epoch, Complete::WhenDrained);
         Ok(epoch)
@@ -212,6 +223,15 @@ impl Registrar {
                 self.beat(epoch, stop).await?;
             }
         }
+    }
+
+    /// Says which contents are being downloaded here, where the index does not know it.
+    async fn tell_offer(&mut self, epoch: &mut Epoch, stop: &mut watch::Receiver<bool>) -> Result<(), End> {
+        let Some(set) = epoch.offer.news() else { return Ok(()) };
+        let (client, session) = (self.client.clone(), epoch.session.clone());
+        self.insist(&epoch.session, stop, || client.put_partials(&session, &set)).await?;
+        epoch.offer.told(set);
+        Ok(())
     }
 
     async fn beat(&mut self, epoch: &mut Epoch, stop: &mut watch::Receiver<bool>) -> Result<(), End> {
@@ -318,29 +338,4 @@ fn jittered(wait: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use peerage_wire::SharePath;
-
-    #[test]
-    fn batches_are_cut_before_the_limit() {
-        let long = vec!["x".repeat(250); 16].join("/");
-        let changes: Vec<Change> = (0..5_000)
-            .map(|n| Change::Remove { path: SharePath::parse(&format!("{n}/{long}")).unwrap() })
-            .collect();
-        let batches = lines_of(&changes);
-        assert!(batches.len() > 1);
-        assert!(batches.iter().all(|lines| lines.len() < limits::BATCH_BYTES_MAX));
-        let lines = Vec::from(batches).concat();
-        assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), changes.len());
-        assert!(lines_of(&[]).is_empty());
-    }
-
-    #[test]
-    fn jitter_only_shortens() {
-        for _ in 0..100 {
-            let wait = jittered(Duration::from_secs(4));
-            assert!(wait >= Duration::from_secs(3) && wait <= Duration::from_secs(4), "{wait:?}");
-        }
-    }
-}
+mod tests;

@@ -2,11 +2,12 @@
 //!
 //! Invariant: everything ends and is removed when its handle is dropped.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use peerage_wire::api::{Doors, Source};
 use peerage_wire::{ContentHash, PIECE_BYTES, PieceHasher, PieceList, bundle, piece_count, piece_len};
@@ -103,6 +104,11 @@ impl Honest {
         Self { source, folder, door, catalogue, identity, _sharing: sharing, _temporary: temporary }
     }
 
+    /// What it shares, and what it downloads.
+    pub(crate) const fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
     /// A second door of the same peer, not running yet.
     pub(crate) fn another_door(&self) -> Door {
         Door::new(Arc::clone(&self.catalogue), Arc::clone(&self.identity))
@@ -153,6 +159,10 @@ pub(crate) enum Trick {
     Empty,
     /// Speaks something else.
     Garbage,
+    /// Sends each piece once and then never again, to nobody.
+    Once,
+    /// Says in too few bits which pieces it has.
+    ShortHave,
 }
 
 /// A source that plays a trick.
@@ -162,11 +172,15 @@ pub(crate) struct Trickster {
     task: AbortHandle,
 }
 
+const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+
 struct Served {
     content: Vec<u8>,
     trick: Trick,
     sent_bytes: AtomicU64,
     requests: AtomicUsize,
+    /// Pieces that are not sent again.
+    given: Mutex<BTreeSet<usize>>,
 }
 
 impl Trickster {
@@ -180,6 +194,7 @@ impl Trickster {
             trick,
             sent_bytes: AtomicU64::new(0),
             requests: AtomicUsize::new(0),
+            given: Mutex::default(),
         });
         let task = tokio::spawn(accept(listener, TlsAcceptor::from(config), Arc::clone(&served)));
         Self { source, served, task: task.abort_handle() }
@@ -223,6 +238,17 @@ impl Served {
         matches!(self.trick, Trick::VanishAfter(bytes) if sent >= bytes as u64)
     }
 
+    /// Whether none of these bytes was given before; from now on they were.
+    fn gives(&self, bytes: Range<usize>) -> bool {
+        let mut given = self.given.lock().unwrap();
+        let pieces: Vec<usize> = (bytes.start / MIB..bytes.end.div_ceil(MIB)).collect();
+        let is_new = pieces.iter().all(|piece| !given.contains(piece));
+        if is_new {
+            given.extend(pieces);
+        }
+        is_new
+    }
+
     /// Answers one request; `None` ends the connection.
     async fn answer(&self, stream: &mut TlsStream<TcpStream>) -> Option<()> {
         let request = read_request(stream).await?;
@@ -236,6 +262,7 @@ impl Served {
                 "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_owned()
             }
             _ if request.starts_with("POST ") => return self.send_bundle(stream, &request).await,
+            Trick::BusyFor(requests) if number < requests => BUSY.to_owned(),
             _ if request.contains("/pieces ") => {
                 let mut list = list_of(&self.content).to_bytes();
                 if self.trick == Trick::WrongList {
@@ -244,6 +271,13 @@ impl Served {
                 stream.write_all(head("200 OK", list.len(), None).as_bytes()).await.ok()?;
                 return stream.write_all(&list).await.ok();
             }
+            _ if request.contains("/have ") => {
+                let missing = usize::from(self.trick == Trick::ShortHave);
+                let have = vec![0xff; size.div_ceil(MIB).div_ceil(8) - missing];
+                stream.write_all(head("200 OK", have.len(), None).as_bytes()).await.ok()?;
+                return stream.write_all(&have).await.ok();
+            }
+            Trick::Once if !self.gives(range_of(&request, size)) => BUSY.to_owned(),
             _ => return self.send(stream, range_of(&request, size)).await,
         };
         stream.write_all(head.as_bytes()).await.ok()?;

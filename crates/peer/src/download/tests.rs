@@ -1,5 +1,5 @@
 //! Downloads over real sockets: what comes, where it goes, and what a second attempt finds.
-//! What sources may do to them is in `broken`.
+//! What sources may do to them is in `broken`, and how they are sources to each other in `swarm`.
 
 use super::*;
 use crate::identity::Identity;
@@ -10,6 +10,7 @@ use std::path::Path;
 
 mod broken;
 mod bundle;
+mod swarm;
 
 struct Fixture {
     temporary: tempfile::TempDir,

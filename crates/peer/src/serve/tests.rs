@@ -17,6 +17,8 @@ use tokio_rustls::client::TlsStream;
 use super::*;
 use crate::testing::{Honest, MIB, content, hash, list_of};
 
+mod partial;
+
 async fn dial(source: &Source) -> TlsStream<TcpStream> {
     let config = tls::client_config(&Identity::generate().unwrap(), source.peer).unwrap();
     let stream = TcpStream::connect(source.address).await.unwrap();

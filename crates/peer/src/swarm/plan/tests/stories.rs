@@ -81,7 +81,7 @@ fn a_partial_source_gives_what_it_has() {
 
 #[test]
 fn partial_sources_alone_are_enough_where_each_piece_is_with_one() {
-    let some = |order| Nature::Partial(Partial { percent: 60, order: 2 * order + 1, ..HELPER });
+    let some = |order: u64| Nature::Partial(Partial { percent: 60, order: 2 * order + 1, ..HELPER });
     let mut sim = Sim::new(9, 40, (1..9).map(some).collect());
     assert_eq!(sim.run(100), Some(Ok(())));
     assert!(sim.took() < Duration::from_secs(10), "{:?}", sim.took());
