@@ -1,7 +1,7 @@
 //! Downloads under way that others may have pieces of: what each has proven, and a handle to read it from.
 //!
 //! Invariants: a piece is in the set only once it is proven and written; a download is here from its first step
-//! until its guard is dropped, and the index is told of it only while it has a piece. What is being sent goes on being
+//! until its guard is dropped, and the index is told of it only while it has a piece. What is done stays for a minute. What is being sent goes on being
 //! sent through the file's own handle, whatever becomes of its name.
 
 use std::collections::BTreeMap;
@@ -9,22 +9,28 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use peerage_wire::{ContentHash, PIECE_BYTES, PieceList, limits};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::have::Have;
 use crate::part::Part;
 
+/// How long a finished download goes on giving its pieces: those who began with it are done soon after.
+const LINGER: Duration = Duration::from_secs(60);
+/// Finished downloads that do so at a time: each keeps a file open.
+const LINGERING_MAX: usize = 16;
+
 /// The downloads of one peer that are sources as well. Cheap to clone; every clone is the same.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Partials {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
     contents: Mutex<BTreeMap<ContentHash, Arc<Partial>>>,
+    lingering: Arc<Semaphore>,
     /// Counts changes of what the index should be told.
     changed: watch::Sender<u64>,
 }
@@ -41,7 +47,9 @@ impl Partials {
     /// None yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let (contents, changed) = (Mutex::default(), watch::Sender::new(0));
+        let lingering = Arc::new(Semaphore::new(LINGERING_MAX));
+        Self { shared: Arc::new(Shared { contents, lingering, changed }) }
     }
 
     /// The contents of which there is a piece: no more than an index takes.
@@ -89,6 +97,12 @@ impl Partials {
 
     fn wake(&self) {
         self.shared.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+impl Default for Partials {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -140,6 +154,16 @@ impl Published {
         drop(have);
         if is_first {
             self.partials.wake();
+        }
+    }
+
+    /// The download is done: it goes on giving its pieces for a while, where not too many do already.
+    pub(crate) fn linger(self) {
+        if let Ok(permit) = Arc::clone(&self.partials.shared.lingering).try_acquire_owned() {
+            tokio::spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                drop((self, permit));
+            });
         }
     }
 }

@@ -123,7 +123,11 @@ impl<'a> Swarm<'a> {
     ) -> Result<(), End> {
         self.published = published;
         self.plan.begin_pieces(missing, list.count(), Instant::now());
-        self.drive(&Arc::new(Job::Pieces { list, part })).await
+        self.drive(&Arc::new(Job::Pieces { list, part })).await?;
+        if let Some(published) = self.published.take() {
+            published.linger();
+        }
+        Ok(())
     }
 
     /// Peers that sent something that was right.

