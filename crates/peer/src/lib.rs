@@ -25,8 +25,8 @@ pub mod queue;
 pub mod rate;
 pub mod swarm;
 
-mod room;
 mod have;
+mod room;
 
 #[cfg(test)]
 mod testing;

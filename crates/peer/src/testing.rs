@@ -258,11 +258,8 @@ impl Served {
             Trick::Silent => std::future::pending().await,
             Trick::Garbage => "220 Welcome to the file transfer service\r\n".to_owned(),
             Trick::Empty => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            Trick::BusyFor(requests) if number < requests => {
-                "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".to_owned()
-            }
-            _ if request.starts_with("POST ") => return self.send_bundle(stream, &request).await,
             Trick::BusyFor(requests) if number < requests => BUSY.to_owned(),
+            _ if request.starts_with("POST ") => return self.send_bundle(stream, &request).await,
             _ if request.contains("/pieces ") => {
                 let mut list = list_of(&self.content).to_bytes();
                 if self.trick == Trick::WrongList {

@@ -4,17 +4,16 @@
 //! wrong, and within [`HAVE_TIMEOUT`].
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use http::Response;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use peerage_wire::api::Source;
 use peerage_wire::{ContentHash, PeerId, limits};
 use tokio::task::JoinSet;
 
+use super::answer::{self, AnswerError, Body};
 use super::plan::{Event, Fault};
-use super::pool::{Lease, Origin, Pool};
+use super::pool::{ConnectError, Lease, Origin, Pool};
 use super::request::Asked;
 use super::source::Broken;
 use crate::have::Have;
@@ -68,44 +67,51 @@ fn told(peer: PeerId, answer: Result<Have, Broken>) -> (Event, Option<(PeerId, S
     }
 }
 
-async fn ask(pool: &Arc<Pool>, source: &Source, hash: ContentHash, pieces: u64) -> Result<Have, Broken> {
-    let len = Have::bytes_of(pieces);
-    let asked = Asked { path: format!("/v1/blobs/{hash}/have"), size: len, bytes: 0..len };
-    let lease = pool.lease((source.peer, source.address)).await;
-    let lease = lease.map_err(|error| Broken::Failed(Fault::Unreachable, error.to_string()))?;
-    let (lease, answer) = send(lease, source, &asked).await?;
-    let (head, body) = answer.into_parts();
-    let checked = asked.check(head.status, &head.headers);
-    // A short refusal is read to its end as well, so that the connection can be used again.
-    let max = if checked.is_ok() { len } else { limits::BODY_BYTES_MAX as u64 };
-    let read = Limited::new(body, usize::try_from(max).unwrap_or(usize::MAX)).collect().await;
-    if read.is_ok() {
-        lease.give_back();
-    }
-    checked?;
-    let bytes = read.map_err(|error| Broken::Failed(Fault::Unreachable, format!("broke off: {error}")))?;
-    let wrong = || Broken::Failed(Fault::Garbled, "does not say which pieces it has".to_owned());
-    Have::read(pieces, &bytes.to_bytes()).ok_or_else(wrong)
+/// What came over one line.
+enum Said {
+    Have(Have),
+    /// The line was kept from before and had been closed meanwhile.
+    Stale(Box<Lease>),
 }
 
-/// Sends the request; once more over a new connection where a kept one turns out to be closed.
-async fn send(
-    mut lease: Lease,
-    source: &Source,
-    asked: &Asked,
-) -> Result<(Lease, Response<Incoming>), Broken> {
-    let broken = |error: &dyn std::fmt::Display| Broken::Failed(Fault::Unreachable, error.to_string());
+/// Asks one source. Dropping the future cuts the line.
+async fn ask(pool: &Arc<Pool>, source: &Source, hash: ContentHash, pieces: u64) -> Result<Have, Broken> {
+    let unconnected = |error: ConnectError| Broken::Failed(Fault::Unreachable, error.to_string());
+    let mut lease = pool.lease((source.peer, source.address)).await.map_err(unconnected)?;
+    let len = Have::bytes_of(pieces);
     loop {
-        let sent = match lease.sender.ready().await {
-            Ok(()) => lease.sender.send_request(asked.request(source)?).await,
-            Err(error) => Err(error),
-        };
-        match sent {
-            Ok(answer) => return Ok((lease, answer)),
-            Err(_) if lease.origin == Origin::Kept => {
-                lease.renew().await.map_err(|error| broken(&error))?;
-            }
-            Err(error) => return Err(broken(&format_args!("broke off: {error}"))),
+        let asked = Asked { path: format!("/v1/blobs/{hash}/have"), size: len, bytes: 0..len };
+        let (request, cutter) = (asked.request(source), lease.line.cutter());
+        let said = tokio::task::spawn_blocking(move || ask_over(lease, &asked, &request, pieces)).await;
+        let said = said.map_err(|error| Broken::Failed(Fault::Garbled, error.to_string()))?;
+        cutter.spare();
+        match said? {
+            Said::Have(have) => return Ok(have),
+            Said::Stale(stale) => lease = *stale,
         }
+        lease.renew().await.map_err(unconnected)?;
     }
+}
+
+/// Asks, and takes what comes. Blocks.
+fn ask_over(mut lease: Lease, asked: &Asked, request: &[u8], pieces: u64) -> Result<Said, Broken> {
+    let head = match answer::ask(&mut lease, request) {
+        Err(AnswerError::Cut(_)) if lease.origin == Origin::Kept => return Ok(Said::Stale(Box::new(lease))),
+        head => head?,
+    };
+    let checked = asked.check(head.status, &head.headers);
+    // A short refusal is read to its end as well, so that the line can be used again.
+    let len = head.content_length().unwrap_or(u64::MAX);
+    if checked.is_err() && len > limits::BODY_BYTES_MAX as u64 {
+        return checked.map(|()| Said::Have(Have::none(pieces)));
+    }
+    let (received, mut bytes) = (AtomicU64::new(0), Vec::new());
+    let mut body = Body::new(lease, &head, len, &received);
+    while !body.is_over() {
+        body.next(usize::MAX, |more| bytes.extend_from_slice(more))?;
+    }
+    body.end();
+    checked?;
+    let wrong = || Broken::Failed(Fault::Garbled, "does not say which pieces it has".to_owned());
+    Have::read(pieces, &bytes).map(Said::Have).ok_or_else(wrong)
 }
