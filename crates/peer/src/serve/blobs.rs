@@ -112,16 +112,14 @@ async fn open(door: &Door, hash: ContentHash) -> Result<Opened, Response<DoorBod
     let catalogue = Arc::clone(&door.catalogue);
     match tokio::task::spawn_blocking(move || catalogue.open(&hash)).await {
         Ok(Ok(opened)) => Ok((opened, None)),
-        Ok(Err(OpenError::Absent)) => open_partial(door, hash),
+        Ok(Err(OpenError::Absent)) => {
+            let partial = door.catalogue.partials().get(&hash).ok_or_else(not_found)?;
+            let (file, size) = (partial.file().map_err(|_| unreadable())?, partial.list().size());
+            Ok((OpenedContent { file, size }, Some(partial)))
+        }
         Ok(Err(OpenError::Changed)) => Err(changed()),
         Ok(Err(OpenError::Unreadable(_))) | Err(_) => Err(unreadable()),
     }
-}
-
-fn open_partial(door: &Door, hash: ContentHash) -> Result<Opened, Response<DoorBody>> {
-    let partial = door.catalogue.partials().get(&hash).ok_or_else(not_found)?;
-    let (file, size) = (partial.file().map_err(|_| unreadable())?, partial.list().size());
-    Ok((OpenedContent { file, size }, Some(partial)))
 }
 
 async fn pieces(door: &Door, caller: &Caller, hash: ContentHash, is_head: bool) -> Response<DoorBody> {

@@ -87,7 +87,7 @@ async fn only_proven_pieces_of_a_download_are_there() {
                 assert!(got.body == downloading.content[bytes], "{range}");
             }
             None => {
-                assert_eq!((got.status, got.body), (StatusCode::NOT_FOUND, absent.body.clone()), "{range}")
+                assert_eq!((got.status, got.body), (StatusCode::NOT_FOUND, absent.body.clone()), "{range}");
             }
         }
     }

@@ -97,10 +97,12 @@ impl Plan {
             let running = self.runs.of(peer);
             let lane = u32::try_from(running + 1).unwrap_or(u32::MAX);
             let lanes = if source.news.is_none() { whole_lanes } else { PARTIAL_LANES_MAX };
-            let is_free = running < lanes && source.lanes_free(running, now) > 0 && is_fit(peer, source);
+            if running >= lanes || source.lanes_free(running, now) == 0 || !is_fit(peer, source) {
+                return None;
+            }
             let is_first = running == 0 && source.news.is_none() && self.free.unheld() > 0;
             let rate = self.rate(*peer, now).unwrap_or(hoped) / f64::from(lane);
-            is_free.then(|| (if is_first { f64::INFINITY } else { rate }, source.tie_break))
+            Some((if is_first { f64::INFINITY } else { rate }, source.tie_break))
         };
         let scored = self.sources.iter().filter_map(|(peer, source)| Some((score(peer, source)?, *peer)));
         let order = |((a, x), _): &((f64, u64), PeerId), ((b, y), _): &((f64, u64), PeerId)| {

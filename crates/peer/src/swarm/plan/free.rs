@@ -15,6 +15,9 @@ use crate::have::Have;
 /// Kinds of rarity: held by none, one, two, three, four to seven, and more partial sources.
 const CLASSES: usize = 6;
 
+/// Random pieces that are tried before all are looked through: where many fit, one of them does.
+const TRIES: u32 = 9;
+
 /// Behind no piece.
 const NOWHERE: u64 = u64::MAX;
 
@@ -137,7 +140,10 @@ impl Rarity {
         fit.find_map(|class| {
             let may_take = |piece| class.contains(piece) && have.is_none_or(|have| have.contains(piece));
             // Not the next one: whoever has the same left would choose the same.
-            let first = if may_take(cursor) { cursor } else { class.any_common(have, random)? };
+            let mut tried = (0..TRIES).map(|at| random.rotate_left(at * 7) % class.pieces().max(1));
+            let lucky = || tried.find(|piece| may_take(*piece));
+            let anywhere = Some(cursor).filter(|piece| may_take(*piece)).or_else(lucky);
+            let first = anywhere.or_else(|| class.any_common(have, random))?;
             let end = (first..first.saturating_add(max)).find(|piece| !may_take(*piece));
             Some(first..end.unwrap_or(first.saturating_add(max)))
         })
