@@ -112,7 +112,7 @@ impl Peer {
         let listener = listen(config.listen).await?;
         let address =
             listener.local_addr().map_err(|source| PeerError::Listen { address: UNKNOWN, source })?;
-        let catalogue = Arc::new(Catalogue::new());
+        let catalogue = Arc::new(Catalogue::with_partials(host.queue().partials().clone()));
         let mut options = config.options;
         options.cache = Some(home.state_file(CACHE_FILE));
         options.private.push(home.path().to_owned());
@@ -182,8 +182,8 @@ impl Peer {
         self.host.queue()
     }
 
-    /// Where downloads of this peer publish their pieces: given to [`crate::download::download`], they are a source
-    /// from the first proven piece on.
+    /// Where downloads of this peer publish their pieces, as those of its queue do: given to
+    /// [`crate::download::download`], they are a source from the first proven piece on.
     #[must_use]
     pub fn partials(&self) -> Partials {
         self.catalogue.partials().clone()

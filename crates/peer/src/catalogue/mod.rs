@@ -82,7 +82,13 @@ impl Catalogue {
     /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        let (changed, partials) = (watch::Sender::new(0), Partials::new());
+        Self::with_partials(Partials::new())
+    }
+
+    /// An empty one, beside these downloads.
+    #[must_use]
+    pub fn with_partials(partials: Partials) -> Self {
+        let changed = watch::Sender::new(0);
         Self { state: Mutex::default(), changed, hooks: OnceLock::new(), partials }
     }
 

@@ -122,7 +122,8 @@ async fn fetch_one(with: &Fetching<'_>, file: usize, item: &Item) -> Result {
     with.board.tell(News::Began { want: with.want, file, name, size: item.size }).await;
     let want = wanted(with, item);
     let sources = Known { first: Mutex::new(first_sources(with, item)), index: with.index.clone() };
-    let result = download(&want, &sources, &with.shared.pool, &with.folder, &place.progress).await;
+    let (pool, partials) = (&with.shared.pool, Some(&with.shared.partials));
+    let result = download(&want, &sources, pool, &with.folder, &place.progress, partials).await;
     let snapshot = place.progress.snapshot();
     Result { file, result, came_bytes: snapshot.done_bytes.saturating_sub(snapshot.resumed_bytes) }
 }

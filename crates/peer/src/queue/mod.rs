@@ -31,6 +31,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::index_client::{IndexClient, IndexError};
+use crate::partials::Partials;
 use crate::rate::RateLimit;
 use crate::swarm::Pool;
 
@@ -64,6 +65,8 @@ pub struct Queue {
 struct Shared {
     store: Store,
     pool: Arc<Pool>,
+    /// Where a peer's door finds what is being downloaded.
+    partials: Partials,
     turns: Semaphore,
     active: Mutex<HashSet<AskId>>,
     clients: Mutex<HashMap<String, IndexClient>>,
@@ -76,11 +79,18 @@ impl Queue {
         let shared = Shared {
             store: Store::of(home),
             pool: Arc::new(Pool::new(identity).with_limit(limit)),
+            partials: Partials::new(),
             turns: Semaphore::new(TURNS),
             active: Mutex::default(),
             clients: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Its downloads as a peer's door gives them to others: see [`crate::catalogue::Catalogue::with_partials`].
+    #[must_use]
+    pub fn partials(&self) -> &Partials {
+        &self.shared.partials
     }
 
     /// Fetches what is asked for, telling `news`, and returns when each want is over. Whoever reads the news slowly

@@ -141,6 +141,7 @@ async fn idle_peer(client: &IndexClient) -> (Peer, tempfile::TempDir) {
         name: "idle".parse().unwrap(),
         listen: Some(([127, 0, 0, 1], 0).into()),
         shares: Vec::new(),
+        limits: crate::rate::RateLimits::default(),
         options: ShareOptions::default(),
     };
     (Peer::start(config).await.unwrap(), home)
