@@ -71,13 +71,12 @@ impl<'a> Swarm<'a> {
     /// With the sources that the index named first.
     pub(crate) fn new(
         (hash, size): (&'a ContentHash, u64),
-        named: Vec<Source>,
+        mut named: Vec<Source>,
         index: &'a dyn Sources,
         pool: Arc<Pool>,
         progress: &'a Progress,
     ) -> Self {
-        let named = without_us(named, &pool);
-        let plan = Plan::new(seed(), &holdings(&named), Instant::now());
+        let plan = Plan::new(seed(), &holdings(&mut named, pool.own()), Instant::now());
         let known: BTreeMap<PeerId, Source> = named.into_iter().map(|source| (source.peer, source)).collect();
         let news = News::new(Arc::clone(&pool), *hash, piece_count(size));
         let (reporter, reports) = mpsc::unbounded_channel();
@@ -277,12 +276,11 @@ impl<'a> Swarm<'a> {
 
     fn named(&mut self, named: Result<Vec<Source>, FindError>) {
         self.asking = None.into();
-        let named = named.unwrap_or_else(|error| {
+        let mut named = named.unwrap_or_else(|error| {
             tracing::debug!(%error, "the index gives no sources now");
             Vec::new()
         });
-        let named = without_us(named, &self.pool);
-        let holdings = holdings(&named);
+        let holdings = holdings(&mut named, self.pool.own());
         self.known.extend(named.into_iter().map(|source| (source.peer, source)));
         self.tell(Event::Named(holdings));
     }
@@ -334,14 +332,9 @@ impl<'a> Swarm<'a> {
     }
 }
 
-/// What we are downloading ourselves is no source for us.
-fn without_us(mut named: Vec<Source>, pool: &Pool) -> Vec<Source> {
-    let own = pool.own();
+/// How much each has; what we are downloading ourselves is no source for us.
+fn holdings(named: &mut Vec<Source>, own: PeerId) -> Vec<(PeerId, Holding)> {
     named.retain(|source| !source.partial || source.peer != own);
-    named
-}
-
-fn holdings(named: &[Source]) -> Vec<(PeerId, Holding)> {
     let holding = |source: &Source| if source.partial { Holding::Partial } else { Holding::Whole };
     named.iter().map(|source| (source.peer, holding(source))).collect()
 }
