@@ -252,6 +252,9 @@ pub(crate) struct GetArgs {
     /// Replace a file that is there instead of adding ` (2)` to the name.
     #[arg(long, env = "PEERAGE_OVERWRITE", value_parser = FalseyValueParser::new())]
     pub(crate) overwrite: bool,
+    /// This peer's name for people, for as long as a long download makes it a source for others.
+    #[arg(long, env = "PEERAGE_NAME", value_name = "NAME")]
+    pub(crate) name: Option<PeerName>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     /// Fetch as well what earlier commands left: interrupted, or out of reach.

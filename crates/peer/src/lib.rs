@@ -4,6 +4,7 @@
 //! name never becomes a path by joining strings; what comes from others is proven before it is written.
 
 pub mod peer;
+mod presence;
 
 pub mod home;
 pub mod identity;

@@ -9,22 +9,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
-use peerage_wire::api::Doors;
 use peerage_wire::{PeerId, PeerName, limits};
 
 use crate::catalogue::Catalogue;
-use crate::home::{Home, HomeError, HomeLock};
+use crate::home::{Home, HomeError};
 use crate::identity::{Identity, IdentityError};
 use crate::index_client::{IndexClient, IndexError};
 use crate::partials::Partials;
+use crate::presence::{Appearance, Owner, Presence, listen};
 use crate::queue::{self, Host, Queue, Standing};
 use crate::rate::RateLimits;
-use crate::register::{Registrar, Registration};
-use crate::serve::{self, Door};
+use crate::register::Registration;
 use crate::share::{Phase, ShareArg, ShareError, ShareOptions, ShareProgress, ShareSpec, Sharing};
 
 /// How long the first announcement waits for the first look over the folders. An unchanged share is then announced
@@ -89,11 +86,7 @@ pub struct Peer {
     catalogue: Arc<Catalogue>,
     sharing: Sharing,
     notes: Option<mpsc::Receiver<String>>,
-    registration: watch::Receiver<Registration>,
-    registrar: JoinHandle<()>,
-    door: JoinHandle<std::io::Result<()>>,
-    stop_registrar: watch::Sender<bool>,
-    stop_door: watch::Sender<bool>,
+    presence: Presence,
     host: Host,
 }
 
@@ -108,54 +101,25 @@ impl Peer {
         let lock = queue::take(&home).await?;
         let identity = Arc::new(Identity::load_or_create(home.path())?);
         let host = Host::open(&home, lock, Arc::clone(&identity), Standing::Peer, config.limits.down);
-        let lock = Arc::clone(host.lock());
-        let listener = listen(config.listen).await?;
-        let address =
-            listener.local_addr().map_err(|source| PeerError::Listen { address: UNKNOWN, source })?;
+        let failed = |(address, source)| PeerError::Listen { address, source };
+        let listener = listen(config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(|source| failed((UNKNOWN, source)))?;
         let catalogue = Arc::new(Catalogue::with_partials(host.queue().partials().clone()));
         let mut options = config.options;
         options.cache = Some(home.state_file(CACHE_FILE));
         options.private.push(home.path().to_owned());
         let sharing = Sharing::start(config.shares, &options, Arc::clone(&catalogue))?;
-
-        let (stop_door, door_stopped) = watch::channel(false);
-        let door = Door::new(Arc::clone(&catalogue), Arc::clone(&identity)).with_limit(config.limits.up);
-        let door = tokio::spawn(serve::run(listener, door, asked_to_stop(door_stopped)));
-
-        let (state, registration) = watch::channel(Registration::Connecting);
-        let (stop_registrar, registrar_stopped) = watch::channel(false);
-        let first_epoch = home.next_epoch(&lock)?;
-        let registrar = Registrar {
-            client: config.index,
-            identity: Arc::clone(&identity),
-            catalogue: Arc::clone(&catalogue),
-            name: config.name,
-            doors: Doors { native: address.port() },
-            next_epoch: epochs(home, Arc::clone(&lock), first_epoch),
-            state,
-            backoff: crate::register::Backoff::default(),
-        };
         let mut phase = sharing.phase();
-        let registrar = tokio::spawn(async move {
+        let is_walked = async move {
             // A share that is not walked in time is registered as it is found.
-            let _ =
-                tokio::time::timeout(FIRST_SCAN_WAIT, phase.wait_for(|phase| *phase >= Phase::Hashing)).await;
-            registrar.run(registrar_stopped).await;
-        });
-        let id = identity.peer_id();
-        Ok(Self {
-            id,
-            address,
-            catalogue,
-            notes: sharing.take_notes(),
-            sharing,
-            registration,
-            registrar,
-            door,
-            stop_registrar,
-            stop_door,
-            host,
-        })
+            let walked = phase.wait_for(|phase| *phase >= Phase::Hashing);
+            let _ = tokio::time::timeout(FIRST_SCAN_WAIT, walked).await;
+        };
+        let owner = Owner { home: &home, lock: host.lock(), identity: &identity };
+        let appearance = Appearance { index: config.index, name: config.name, limit: config.limits.up };
+        let presence = Presence::open(&owner, listener, &catalogue, appearance, is_walked)?;
+        let (id, notes) = (identity.peer_id(), sharing.take_notes());
+        Ok(Self { id, address, catalogue, notes, sharing, presence, host })
     }
 
     /// Who it is.
@@ -205,7 +169,7 @@ impl Peer {
     #[must_use]
     pub fn is_registered(&self) -> bool {
         let (files, _) = self.catalogue.counts();
-        let registration = self.registration.borrow();
+        let registration = self.presence.registration().borrow();
         let is_acknowledged = matches!(*registration, Registration::Registered { files: known, complete: true, .. } if known == files);
         self.phase() == Phase::Done && self.catalogue.is_drained() && is_acknowledged
     }
@@ -232,15 +196,12 @@ impl Peer {
     /// How the registration stands.
     #[must_use]
     pub fn registration(&self) -> watch::Receiver<Registration> {
-        self.registration.clone()
+        self.presence.registration().clone()
     }
 
     /// Leaves the index, lets running uploads end for a moment, and gives the home back.
     pub async fn stop(self) {
-        self.stop_registrar.send_replace(true);
-        let _ = self.registrar.await;
-        self.stop_door.send_replace(true);
-        let _ = tokio::time::timeout(DRAIN, self.door).await;
+        self.presence.close(DRAIN).await;
         let mut sharing = self.sharing;
         let _ = tokio::task::spawn_blocking(move || sharing.stop()).await;
     }
@@ -248,34 +209,3 @@ impl Peer {
 
 /// Stands for an address that the system would not tell.
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-
-async fn listen(asked: Option<SocketAddr>) -> Result<TcpListener, PeerError> {
-    let usual = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), limits::PEER_PORT);
-    let address = asked.unwrap_or(usual);
-    match TcpListener::bind(address).await {
-        Err(error) if asked.is_none() && error.kind() == std::io::ErrorKind::AddrInUse => {
-            let any = SocketAddr::new(usual.ip(), 0);
-            TcpListener::bind(any).await.map_err(|source| PeerError::Listen { address: any, source })
-        }
-        outcome => outcome.map_err(|source| PeerError::Listen { address, source }),
-    }
-}
-
-async fn asked_to_stop(mut stop: watch::Receiver<bool>) {
-    // A handle that is gone can't ask any more: the same as being asked.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// Numbers for epochs: `first`, then higher ones, each kept in the home before it is used. Should the disk fail, memory
-/// alone still gives higher ones for as long as this process lives.
-fn epochs(home: Home, lock: Arc<HomeLock>, first: u64) -> Box<dyn FnMut() -> u64 + Send + Sync> {
-    let mut last = None;
-    Box::new(move || {
-        let next = match last {
-            None => first,
-            Some(last) => home.next_epoch(&lock).unwrap_or(last + 1),
-        };
-        last = Some(next);
-        next
-    })
-}

@@ -236,8 +236,8 @@ impl Shell {
             None => Place::Home(Home::open(&self.home).map_err(Failure::failed)?),
         };
         let (index, output) = (self.index.clone(), self.output.clone());
-        let limits = self.peer.limits.clone().into();
-        let fetch = Fetch { place, index, output, overwrite: false, json: false, limits };
+        let (limits, name) = (self.peer.limits.clone().into(), self.peer.name.clone());
+        let fetch = Fetch { place, index, output, overwrite: false, json: false, limits, name };
         let wanted: Outcome<Vec<String>> = what.into_iter().map(|word| self.chosen(word)).collect();
         fetch.run(&wanted?, false).await.map(drop)
     }

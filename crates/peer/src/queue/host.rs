@@ -17,8 +17,13 @@ use super::hand_over::{Ended, Left, ask_to_yield, hand_over, tell};
 use super::news::News;
 use super::trouble::Trouble;
 use super::{Control, Queue};
+use peerage_wire::PeerName;
+
+use crate::catalogue::Catalogue;
 use crate::home::{Home, HomeError, HomeLock};
 use crate::identity::Identity;
+use crate::index_client::IndexClient;
+use crate::presence::{Appearance, Owner, Presence, listen};
 use crate::rate::{RateLimit, RateLimits};
 
 /// How long to wait for a process that holds the home and opens no door: it may be starting, or ending.
@@ -29,6 +34,23 @@ const DOOR_POLL: Duration = Duration::from_millis(50);
 const MOVE_PAUSE: Duration = Duration::from_millis(300);
 /// Times that the downloads of one request go on elsewhere: more means that every holder dies of them.
 const MOVES_MAX: u32 = 16;
+
+/// How long downloads last before the process that does them becomes a source: a shorter one is over before anybody has
+/// heard of it.
+const LASTING: Duration = Duration::from_secs(2);
+/// How long others may go on fetching from a process whose own downloads are over: they have other sources.
+const PASSING_DRAIN: Duration = Duration::from_millis(500);
+
+/// What a process that only downloads is for others while it does.
+#[derive(Debug, Clone)]
+pub struct Passing {
+    /// The index it registers with.
+    pub index: IndexClient,
+    /// Its name for people.
+    pub name: PeerName,
+    /// How fast it may send and receive.
+    pub limits: RateLimits,
+}
 
 /// What makes a process its home's: the lock, the queue, and the door for other commands.
 ///
@@ -70,8 +92,7 @@ impl Host {
     }
 }
 
-/// Sees that a request is fetched, here within `limits`, or by the process that holds the home within its own, and
-/// tells the news.
+/// Sees that a request is fetched, here as `passing`, or by the process that holds the home, and tells the news.
 ///
 /// # Errors
 /// [`Trouble`] when neither is possible. What becomes of the wants is told by the news.
@@ -79,16 +100,18 @@ pub async fn fetch(
     home: &Home,
     identity: Arc<Identity>,
     request: Request,
-    limits: RateLimits,
+    passing: Passing,
     news: mpsc::Sender<News>,
 ) -> Result<(), Trouble> {
     let mut left = Left::of(request);
     for _ in 0..MOVES_MAX {
         let text = match find_place(home).await? {
-            Place::Here(lock) => match fetch_here(home, lock, (&identity, &limits), &mut left, &news).await {
-                Ended::Whole => return Ok(()),
-                Ended::HostWent => "a peer starts in this home and goes on with this",
-            },
+            Place::Here(lock) => {
+                match fetch_here(home, lock, (&identity, &passing), &mut left, &news).await {
+                    Ended::Whole => return Ok(()),
+                    Ended::HostWent => "a peer starts in this home and goes on with this",
+                }
+            }
             Place::There(stream) => match hand_over(stream, &mut left, &news).await? {
                 Ended::Whole => return Ok(()),
                 Ended::HostWent => "the peer that fetched this ended; another goes on",
@@ -101,19 +124,18 @@ pub async fn fetch(
         .hint("`peerage get --resume` goes on; if it ends again, please report it"))
 }
 
-/// Does the downloads in this process, until they are over or a peer wants the home.
-///
-/// A download that lasts would become a source here: a [`crate::peer::Peer`] under the same lock, beside the queue.
+/// Does the downloads in this process, until they are over or a peer wants the home. While they last it is a peer too.
 async fn fetch_here(
     home: &Home,
     lock: HomeLock,
-    (identity, limits): (&Arc<Identity>, &RateLimits),
+    (identity, passing): (&Arc<Identity>, &Passing),
     left: &mut Left,
     news: &mpsc::Sender<News>,
 ) -> Ended {
     let asked = Arc::new(Notify::new());
     let standing = Standing::Passing(Arc::clone(&asked));
-    let host = Host::open(home, lock, Arc::clone(identity), standing, limits.down.clone());
+    let host = Host::open(home, lock, Arc::clone(identity), standing, passing.limits.down.clone());
+    let owner = Owner { home, lock: host.lock(), identity };
     let (sender, mut heard) = mpsc::channel(NEWS_MAX);
     let run = host.queue().run(left.request(), sender);
     // Told first and noted then: a want that was stopped in between is done again rather than lost.
@@ -123,10 +145,40 @@ async fn fetch_here(
             left.note(&one);
         }
     };
-    tokio::select! {
+    let mut present = None;
+    let ended = tokio::select! {
         _ = async { tokio::join!(run, pass_on) } => Ended::Whole,
         () = asked.notified() => Ended::HostWent,
+        () = appear(&owner, host.queue(), passing, &mut present) => Ended::Whole,
+    };
+    if let Some(presence) = present {
+        presence.close(PASSING_DRAIN).await;
     }
+    ended
+}
+
+/// Makes this process a source once its downloads have lasted [`LASTING`] and have a piece that others may want. Never
+/// returns: a source that can't be is a loss to others only.
+async fn appear(owner: &Owner<'_>, queue: &Queue, passing: &Passing, present: &mut Option<Presence>) {
+    tokio::time::sleep(LASTING).await;
+    let partials = queue.partials();
+    let mut changed = partials.changed();
+    while partials.offered().is_empty() && changed.changed().await.is_ok() {}
+    match open_door(owner, queue, passing).await {
+        Ok(presence) => *present = Some(presence),
+        Err(error) => tracing::warn!(%error, "others can't fetch from this download"),
+    }
+    std::future::pending::<()>().await;
+}
+
+async fn open_door(owner: &Owner<'_>, queue: &Queue, passing: &Passing) -> Result<Presence, String> {
+    let listener =
+        listen(None).await.map_err(|(address, error)| format!("can't serve on {address}: {error}"))?;
+    let catalogue = Arc::new(Catalogue::with_partials(queue.partials().clone()));
+    let (index, name, limit) = (passing.index.clone(), passing.name.clone(), passing.limits.up.clone());
+    let appearance = Appearance { index, name, limit };
+    Presence::open(owner, listener, &catalogue, appearance, std::future::ready(()))
+        .map_err(|error| error.to_string())
 }
 
 /// Takes a home for a peer: at once where it is free, and from a process that only downloads, which hands its

@@ -37,7 +37,7 @@ use crate::swarm::Pool;
 
 pub use ask::{Ask, Request, VERSION, WANTS_MAX, Wanted};
 pub use control::{Control, Standing};
-pub use host::{Host, fetch, take};
+pub use host::{Host, Passing, fetch, take};
 pub use news::{FileDone, Look, News};
 pub use resolve::{Item, Order, resolve};
 pub use store::{Entry, Store};

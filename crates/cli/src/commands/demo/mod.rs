@@ -56,8 +56,9 @@ async fn perform(dir: &Path, options: ShareOptions, scratch: &Path, once: bool) 
     let bob = start_peer(&client, "bob", &inbox, &scratch.join("bob"), ShareOptions::default()).await?;
 
     let place = Place::Peer(bob.queue().clone());
-    let limits = RateLimits::default();
-    let fetch = Fetch { place, index: url.clone(), output: inbox, overwrite: false, json: false, limits };
+    let (limits, name) = (RateLimits::default(), None);
+    let fetch =
+        Fetch { place, index: url.clone(), output: inbox, overwrite: false, json: false, limits, name };
     let words = fetch_file(&client, &fetch, &files, dir).await?;
     fetch_folder(&fetch, &files, dir).await?;
     put("\neverything that was fetched is proven, and bob serves it now as well")?;

@@ -12,11 +12,14 @@ use std::sync::Arc;
 
 use peerage_peer::home::Home;
 use peerage_peer::identity::Identity;
-use peerage_peer::queue::{self, Ask, News, Queue, Request, VERSION, WANTS_MAX, Wanted};
+use peerage_peer::index_client::IndexClient;
+use peerage_peer::queue::{self, Ask, News, Passing, Queue, Request, VERSION, WANTS_MAX, Wanted};
 use peerage_peer::rate::RateLimits;
+use peerage_wire::PeerName;
 use tokio::sync::mpsc;
 
 use crate::args::GetArgs;
+use crate::commands::share::peer_name;
 use crate::commands::{client_of, interrupted};
 use crate::failure::{Failure, Outcome};
 use crate::print::say;
@@ -43,6 +46,7 @@ pub(crate) async fn run(home: &Path, args: GetArgs) -> Outcome {
         overwrite: args.overwrite,
         json: args.json,
         limits: args.limits.into(),
+        name: args.name,
     };
     tokio::select! {
         outcome = fetch.run(&args.what, args.resume) => {
@@ -64,8 +68,9 @@ pub(crate) struct Fetch {
     pub(crate) output: PathBuf,
     pub(crate) overwrite: bool,
     pub(crate) json: bool,
-    /// For downloads of this process's own.
+    /// For downloads of this process's own, in which it goes by `name`.
     pub(crate) limits: RateLimits,
+    pub(crate) name: Option<PeerName>,
 }
 
 /// Whose queue it is.
@@ -108,12 +113,18 @@ impl Fetch {
         Ok(Request { version: VERSION, wants: wants.collect(), resume })
     }
 
+    /// What this process is for others while it downloads.
+    fn passing(&self) -> Outcome<Passing> {
+        let index = IndexClient::new(&self.index)?;
+        Ok(Passing { index, name: peer_name(self.name.as_ref()), limits: self.limits.clone() })
+    }
+
     async fn send(&self, request: Request, news: mpsc::Sender<News>) -> Outcome {
         match &self.place {
             Place::Peer(queue) => queue.run(request, news).await,
             Place::Home(home) => {
                 let identity = Identity::load_or_create(home.path()).map_err(Failure::failed)?;
-                queue::fetch(home, Arc::new(identity), request, self.limits.clone(), news).await?;
+                queue::fetch(home, Arc::new(identity), request, self.passing()?, news).await?;
             }
         }
         Ok(())
