@@ -424,3 +424,29 @@ fn a_folder_of_small_and_large_files_comes_whole_around_what_is_there() {
     let again = net.run(&["get", "studio/mixed", "-o", "out"]);
     assert!(told(&again).contains("601 were already here"), "{}", told(&again));
 }
+
+#[test]
+fn a_download_that_lasts_is_a_source_for_others() {
+    let net = Net::start();
+    let dir = net.folder("slow");
+    let content = noise(17, 20 << 20);
+    fs::write(dir.join("slow.bin"), &content).unwrap();
+    let seed = net.share_with("seed", &[dir.to_str().unwrap(), "--limit-up", "2M"]);
+    seed.wait_for("registered ");
+    let get = |name: &str| {
+        let mut command = net.command(&["get", "slow.bin", "--json", "--name", name, "-o", name]);
+        command.env("PEERAGE_HOME", net.dir.path().join(format!("home of {name}")));
+        Running::start(command)
+    };
+    let mut first = get("first");
+    let named = |name: &str| net.json(&["peers", "--json"]).iter().any(|peer| peer["name"] == name);
+    wait_until("the download appears as a peer", || named("first"));
+    let mut second = get("second");
+    for (name, get) in [("first", &mut first), ("second", &mut second)] {
+        assert_eq!(get.wait(), Some(0), "{}", get.everything_said());
+        assert!(fs::read(net.dir.path().join(name).join("slow.bin")).unwrap() == content);
+    }
+    let row = &lines(&second.wait_for("sources_used"))[0];
+    assert_eq!(row["sources_used"], 2, "the seed, and who had begun before");
+    wait_until("a peer for a while is gone when it is done", || !named("first") && !named("second"));
+}

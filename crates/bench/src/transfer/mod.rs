@@ -141,7 +141,7 @@ impl Sizes {
         tree: Shape { files: 10_000, file_bytes: 10 << 10, folders: 100 },
         share_file: 4 << 30,
         share_tree: Shape { files: 100_000, file_bytes: 10 << 10, folders: 1_000 },
-        swarm: 100 << 20,
+        swarm: 256 << 20,
         memory: 20 << 30,
         idle: 500,
     };

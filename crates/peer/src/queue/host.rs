@@ -37,7 +37,7 @@ const MOVES_MAX: u32 = 16;
 
 /// How long downloads last before the process that does them becomes a source: a shorter one is over before anybody has
 /// heard of it.
-const LASTING: Duration = Duration::from_secs(2);
+const LASTING: Duration = Duration::from_secs(1);
 /// How long others may go on fetching from a process whose own downloads are over: they have other sources.
 const PASSING_DRAIN: Duration = Duration::from_millis(500);
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, OptionFuture};
 use peerage_wire::api::Source;
@@ -21,6 +21,9 @@ use crate::download::{FindError, SourceFault, Sources};
 use crate::part::{DiskError, Part};
 use crate::partials::Published;
 use crate::progress::{Progress, Stage};
+
+/// A door's queue says within 5 s whether there is a slot; who says nothing for longer is slow, not busy.
+const QUEUE_ANSWERS: Duration = Duration::from_secs(6);
 
 /// Why a swarm ended without its work done.
 pub(crate) enum End {
@@ -63,8 +66,15 @@ struct Running {
     proven_bytes: u64,
     /// Units it has not brought.
     left: u64,
-    is_asked: bool,
+    asked_at: Option<Instant>,
     has_begun: bool,
+}
+
+impl Running {
+    /// Asked, and within the time in which a door's queue answers, one way or the other.
+    fn waits_for_slot(&self) -> bool {
+        !self.has_begun && self.asked_at.is_some_and(|at| at.elapsed() < QUEUE_ANSWERS)
+    }
 }
 
 impl<'a> Swarm<'a> {
@@ -208,7 +218,7 @@ impl<'a> Swarm<'a> {
             told_bytes: 0,
             proven_bytes: 0,
             left,
-            is_asked: false,
+            asked_at: None,
             has_begun: false,
         };
         self.running.insert(id, running);
@@ -227,7 +237,7 @@ impl<'a> Swarm<'a> {
         let Some(running) = self.running.get_mut(&id) else { return Ok(()) };
         let event = match report {
             Report::Asked => {
-                running.is_asked = true;
+                running.asked_at = Some(Instant::now());
                 Event::Asked(id)
             }
             Report::Began => {
@@ -314,11 +324,11 @@ impl<'a> Swarm<'a> {
         let name = |peer: &PeerId| self.known.get(peer).map(|source| source.name.clone());
         let named = |peer: &PeerId, stage: fn(PeerName) -> Stage| name(peer).map_or(Stage::NoSource, stage);
         let first = |is_it: fn(&Running) -> bool| self.running.values().find(|running| is_it(running));
-        if let Some(running) = first(|running| running.is_asked && !running.has_begun) {
+        if let Some(running) = first(Running::waits_for_slot) {
             named(&running.peer, Stage::WaitingForSlot)
-        } else if let Some(running) = first(|running| running.has_begun) {
+        } else if let Some(running) = first(|running| running.asked_at.is_some()) {
             named(&running.peer, Stage::SlowSource)
-        } else if let Some(running) = first(|running| !running.is_asked) {
+        } else if let Some(running) = first(|running| running.asked_at.is_none()) {
             named(&running.peer, Stage::Connecting)
         } else if let Some(peer) = &self.busy {
             named(peer, Stage::WaitingForSlot)

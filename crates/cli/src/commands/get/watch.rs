@@ -31,6 +31,9 @@ struct Row<'a> {
     hash: Option<ContentHash>,
     seconds: f64,
     sources_used: usize,
+    /// Bytes that were there from before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumed_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<usize>,
 }
@@ -144,8 +147,9 @@ impl Watch {
     fn file_done(&mut self, want: usize, done: &FileDone) -> Outcome {
         let path = self.typed(&done.path);
         if self.json {
-            let &FileDone { size, hash, seconds, sources_used, .. } = done;
-            let row = Row { path: &path, size, hash: Some(hash), seconds, sources_used, files: None };
+            let &FileDone { size, hash, seconds, sources_used, resumed_bytes, .. } = done;
+            let (hash, resumed_bytes) = (Some(hash), Some(resumed_bytes));
+            let row = Row { path: &path, size, hash, seconds, sources_used, resumed_bytes, files: None };
             self.bars.above(|| put_json(&row))?;
         }
         if let Some(want) = self.wants.get_mut(&want) {
@@ -252,6 +256,7 @@ impl Told {
                 hash: None,
                 seconds: *seconds,
                 sources_used: *sources_used,
+                resumed_bytes: None,
                 files: Some(*files),
             }),
         }
