@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use peerage_peer::rate::{RateLimit, RateLimits};
+use peerage_peer::rate::{RATE_DOWN_MIN, RateLimit, RateLimits};
 use peerage_wire::{Kind, PeerName, api, parse_bytes};
 
 /// Find any file on anyone's machine and fetch it straight from there.
@@ -152,8 +152,8 @@ pub(crate) struct LimitArgs {
     /// Send at most so much a second in all, such as 10M (at least 64K).
     #[arg(long, env = "PEERAGE_LIMIT_UP", value_name = "RATE", value_parser = parse_rate)]
     pub(crate) limit_up: Option<RateLimit>,
-    /// Receive at most so much a second in all. Where a peer of this home runs, it fetches, within its own limits.
-    #[arg(long, env = "PEERAGE_LIMIT_DOWN", value_name = "RATE", value_parser = parse_rate)]
+    /// Receive at most so much a second in all (at least 256K). Where a peer of this home runs, it fetches, within its own limits.
+    #[arg(long, env = "PEERAGE_LIMIT_DOWN", value_name = "RATE", value_parser = parse_rate_down)]
     pub(crate) limit_down: Option<RateLimit>,
 }
 
@@ -161,6 +161,14 @@ impl From<LimitArgs> for RateLimits {
     fn from(args: LimitArgs) -> Self {
         Self { up: args.limit_up, down: args.limit_down }
     }
+}
+
+fn parse_rate_down(text: &str) -> Result<RateLimit, String> {
+    let limit = parse_rate(text)?;
+    if limit.bytes_per_sec() < RATE_DOWN_MIN {
+        return Err("a limit below 256 KiB a second stalls downloads".to_owned());
+    }
+    Ok(limit)
 }
 
 fn parse_rate(text: &str) -> Result<RateLimit, String> {

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use peerage_wire::{ContentHash, PIECE_BYTES, PieceList, limits};
@@ -41,6 +42,15 @@ pub(crate) struct Partial {
     file: File,
     list: Arc<PieceList>,
     have: Mutex<Have>,
+    /// Size and time of the finished file: once somebody has changed it, nothing of it is given any more.
+    finished: OnceLock<Stamp>,
+}
+
+type Stamp = (u64, i64, i64);
+
+fn stamp(file: &File) -> Option<Stamp> {
+    let metadata = file.metadata().ok()?;
+    Some((metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
 impl Partials {
@@ -73,8 +83,12 @@ impl Partials {
             return None;
         }
         let file = part.open_again().inspect_err(|error| tracing::debug!(%error, "a part is not shared"));
-        let partial =
-            Arc::new(Partial { file: file.ok()?, list: Arc::clone(list), have: Mutex::new(proven) });
+        let partial = Arc::new(Partial {
+            file: file.ok()?,
+            list: Arc::clone(list),
+            have: Mutex::new(proven),
+            finished: OnceLock::new(),
+        });
         let hash = list.hash();
         let mut contents = self.lock();
         if contents.contains_key(&hash) {
@@ -88,7 +102,8 @@ impl Partials {
 
     /// A content that is being downloaded and has a piece to give.
     pub(crate) fn get(&self, hash: &ContentHash) -> Option<Arc<Partial>> {
-        self.lock().get(hash).filter(|partial| !partial.lock().is_empty()).cloned()
+        let partial = self.lock().get(hash).cloned()?;
+        (!partial.lock().is_empty() && partial.is_unchanged()).then_some(partial)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ContentHash, Arc<Partial>>> {
@@ -120,6 +135,11 @@ impl Partial {
 
     pub(crate) const fn list(&self) -> &Arc<PieceList> {
         &self.list
+    }
+
+    /// Whether nobody has written to the file since it was finished.
+    fn is_unchanged(&self) -> bool {
+        self.finished.get().is_none_or(|finished| stamp(&self.file) == Some(*finished))
     }
 
     /// What is proven by now.
@@ -159,6 +179,8 @@ impl Published {
 
     /// The download is done: it goes on giving its pieces for a while, where not too many do already.
     pub(crate) fn linger(self) {
+        let Some(stamp) = stamp(&self.partial.file) else { return };
+        let _ = self.partial.finished.set(stamp);
         if let Ok(permit) = Arc::clone(&self.partials.shared.lingering).try_acquire_owned() {
             tokio::spawn(async move {
                 tokio::time::sleep(LINGER).await;

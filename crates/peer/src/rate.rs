@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 const BURST: Duration = Duration::from_millis(50);
 /// The smallest rate, in bytes a second: below it eight slots would each be slower than what counts as stalled.
 pub const RATE_MIN: u64 = 64 << 10;
+/// The same for receiving, where up to 32 runs share it.
+pub const RATE_DOWN_MIN: u64 = 256 << 10;
 /// Bytes moved at a time under a limit: small, so that it is even; not too small, so that it is cheap.
 const STEP_BYTES_MIN: usize = 4 << 10;
 
@@ -45,6 +47,12 @@ impl RateLimit {
             return Err(RateError);
         }
         Ok(Self { bytes_per_sec, bucket: Arc::new(Mutex::new(Bucket { paid_until: Instant::now() })) })
+    }
+
+    /// The rate.
+    #[must_use]
+    pub const fn bytes_per_sec(&self) -> u64 {
+        self.bytes_per_sec
     }
 
     /// Takes account of bytes that were just moved, and says how long to wait before more are.
@@ -88,6 +96,14 @@ mod tests {
         let limit = RateLimit::new(RATE_MIN).unwrap();
         assert_eq!((limit.step(1 << 20), limit.step(100)), (6_553, 4_096));
         assert_eq!(RateLimit::new(1 << 40).unwrap().step(1 << 18), 1 << 18);
+    }
+
+    #[test]
+    fn who_comes_new_waits_for_what_was_moved_before() {
+        let limit = RateLimit::new(1 << 20).unwrap();
+        assert_eq!(limit.pay(0), Duration::ZERO);
+        assert!(limit.pay(10 << 20) > Duration::from_secs(9));
+        assert!(limit.pay(0) > Duration::from_secs(9), "the debt is everybody's");
     }
 
     proptest! {

@@ -229,7 +229,11 @@ impl Registrar {
     async fn tell_offer(&mut self, epoch: &mut Epoch, stop: &mut watch::Receiver<bool>) -> Result<(), End> {
         let Some(set) = epoch.offer.news() else { return Ok(()) };
         let (client, session) = (self.client.clone(), epoch.session.clone());
-        self.insist(&epoch.session, stop, || client.put_partials(&session, &set)).await?;
+        match self.insist(&epoch.session, stop, || client.put_partials(&session, &set)).await {
+            // A registration is worth more than this offer: an older index does not know it.
+            Err(End::Failed(error)) => tracing::debug!(%error, "the index takes no downloads as sources"),
+            outcome => outcome?,
+        }
         epoch.offer.told(set);
         Ok(())
     }

@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
 use peerage_wire::api::Source;
@@ -26,6 +27,9 @@ const FOLDERS_MAX: usize = 64;
 /// Bundles at the same time: as many as one source gives slots to one peer.
 const BUNDLES_AT_ONCE: usize = limits::UPLOAD_SLOTS_PER_PEER;
 
+/// A bundle that took so long and brought nothing says that the source has gone: the others are not tried.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Fetches small wants from `source`, each with the caller's number. What comes of the stream are whole bundles: for each
 /// of its wants the number, and the finished file where it came. Every want is told once, in no order.
 pub fn download_bundles(
@@ -34,17 +38,25 @@ pub fn download_bundles(
     pool: Arc<Pool>,
     folder: OutFolder,
 ) -> impl Stream<Item = Vec<(usize, Option<Done>)>> {
+    let is_gone = Arc::new(AtomicBool::new(false));
     let fetch = move |bundle: Vec<(usize, Want)>| {
         let (numbers, wants): (Vec<usize>, Vec<Want>) = bundle.into_iter().unzip();
         let sizes: Vec<u64> = wants.iter().map(|want| want.size).collect();
         let errand =
             BundleErrand { source: source.clone(), wants, folder: folder.clone(), pool: Arc::clone(&pool) };
+        let is_gone = Arc::clone(&is_gone);
         async move {
             let started = Instant::now();
             let mut done: Vec<(usize, Option<Done>)> =
                 numbers.into_iter().map(|number| (number, None)).collect();
+            if is_gone.load(Ordering::Relaxed) {
+                return done;
+            }
             for (position, path) in errand.run().await {
                 done[position].1 = Some(finished(path, sizes[position], started));
+            }
+            if started.elapsed() >= PATIENCE && done.iter().all(|(_, done)| done.is_none()) {
+                is_gone.store(true, Ordering::Relaxed);
             }
             done
         }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ struct Staged {
     within: Entered,
     part: String,
     name: String,
+    inode: u64,
 }
 
 impl<'a> Bundle<'a> {
@@ -69,8 +71,10 @@ impl<'a> Bundle<'a> {
         let Ok(file) = rustix::fs::openat(&*within.dir, &part, flags, Mode::from_raw_mode(0o666)) else {
             return false;
         };
-        let staged = Staged { number, within, part, name };
-        let is_written = File::from(file).write_all(bytes).is_ok();
+        let mut file = File::from(file);
+        let Ok(metadata) = file.metadata() else { return false };
+        let staged = Staged { number, within, part, name, inode: metadata.ino() };
+        let is_written = file.write_all(bytes).is_ok();
         if is_written {
             self.staged.push(staged);
         } else {
@@ -120,12 +124,24 @@ impl<'a> Bundle<'a> {
 }
 
 impl Staged {
+    /// Whether the part is still the one that was written: another download of the same may have taken it over.
+    fn is_ours(&self) -> bool {
+        let named = rustix::fs::statat(&*self.within.dir, &self.part, AtFlags::SYMLINK_NOFOLLOW);
+        named.is_ok_and(|stat| stat.st_ino == self.inode)
+    }
+
     fn place(&self, overwrite: bool) -> Option<(usize, PathBuf)> {
+        if !self.is_ours() {
+            return None;
+        }
         let name = place::give_name(&self.within.dir, &self.part, &self.name, overwrite).ok()?;
         Some((self.number, self.within.path.join(name)))
     }
 
     fn discard(&self) {
+        if !self.is_ours() {
+            return;
+        }
         let _ = self.within.dir.remove_file(&self.part);
     }
 }

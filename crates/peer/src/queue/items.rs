@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
@@ -24,9 +23,6 @@ use crate::part::OutFolder;
 
 /// Files of one want that are fetched at the same time: as many as one source gives slots to one peer.
 const FILES_AT_ONCE: usize = peerage_wire::limits::UPLOAD_SLOTS_PER_PEER;
-
-/// A bundle that took so long and brought nothing says that the source has gone: the others are not tried.
-const BUNDLE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the items of a want have in common.
 pub(super) struct Fetching<'a> {
@@ -98,14 +94,9 @@ fn fetch_bundled<'a>(
     let source = small.first().and_then(|file| items[*file].sources.first().cloned());
     let wants: Vec<(usize, Want)> =
         small.into_iter().map(|file| (file, wanted(with, &items[file]))).collect();
-    let mut last = Instant::now();
-    let is_alive = move |bundle: &Vec<(usize, Option<Done>)>| {
-        let took = std::mem::replace(&mut last, Instant::now()).elapsed();
-        std::future::ready(took < BUNDLE_PATIENCE || bundle.iter().any(|(_, done)| done.is_some()))
-    };
     let bundles = source.map(|source| {
         let (pool, folder) = (Arc::clone(&with.shared.pool), with.folder.clone());
-        download_bundles(wants, source, pool, folder).take_while(is_alive)
+        download_bundles(wants, source, pool, folder)
     });
     stream::iter(bundles).flatten().flat_map(stream::iter).filter_map(|(file, done)| async move {
         done.map(|done| Result { file, came_bytes: done.size, result: Ok(done) })

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant, Sleep};
+use tokio::time::{Instant, Sleep};
 
 use super::meter::Sending;
 use super::queue::Slot;
@@ -56,7 +56,9 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new(limit: RateLimit) -> Self {
-        Self { limit, pause: Box::pin(tokio::time::sleep(Duration::ZERO)) }
+        // Whatever others have sent already is waited for before the first byte too.
+        let wait = limit.pay(0);
+        Self { limit, pause: Box::pin(tokio::time::sleep(wait)) }
     }
 
     /// Pays for bytes that go out now: the next wait until they would have.

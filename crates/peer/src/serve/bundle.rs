@@ -37,8 +37,9 @@ pub(crate) async fn answer(door: &Door, caller: &Caller, body: Incoming) -> Resp
         Err(refusal) => return refusal,
     };
     let catalogue = Arc::clone(&door.catalogue);
-    let gathered = tokio::task::spawn_blocking(move || gather(&catalogue, &hashes)).await;
-    let Ok(bytes) = gathered else {
+    // The slot goes with the work: who hangs up meanwhile has it until the reading is over.
+    let gathered = tokio::task::spawn_blocking(move || (gather(&catalogue, &hashes), held)).await;
+    let Ok((bytes, held)) = gathered else {
         let message = "the contents can't be read";
         return error(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, message, "try another source");
     };

@@ -47,8 +47,7 @@ pub(crate) struct Errand {
 impl Errand {
     /// Fetches what can be fetched. Dropping the future cuts the line.
     pub(crate) async fn run(self) -> Came {
-        let errand = Arc::new(self);
-        tokio::time::timeout(TIMEOUT, errand.fetch()).await.ok().flatten().unwrap_or_default()
+        Arc::new(self).fetch().await.unwrap_or_default()
     }
 
     async fn fetch(self: &Arc<Self>) -> Option<Came> {
@@ -57,9 +56,17 @@ impl Errand {
             let mut lease = self.pool.lease(place).await.ok()?;
             let busy = loop {
                 let (errand, cutter) = (Arc::clone(self), lease.line.cutter());
-                let fetched = tokio::task::spawn_blocking(move || errand.fetch_over(lease)).await.ok()?;
+                let mut fetching = tokio::task::spawn_blocking(move || errand.fetch_over(lease));
+                let Ok(fetched) = tokio::time::timeout(TIMEOUT, &mut fetching).await else {
+                    // What has come by now is put into its place and told all the same.
+                    drop(cutter);
+                    return match fetching.await.ok()?? {
+                        Fetched::Came(came) => Some(came),
+                        Fetched::Busy(_) | Fetched::Stale(_) => None,
+                    };
+                };
                 cutter.spare();
-                match fetched? {
+                match fetched.ok()?? {
                     Fetched::Came(came) => return Some(came),
                     Fetched::Busy(retry_after) => break retry_after,
                     Fetched::Stale(stale) => lease = *stale,

@@ -8,7 +8,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::net::RecvFlags;
 use rustls::client::UnbufferedClientConnection;
@@ -47,6 +47,7 @@ pub(crate) struct Line {
     /// Decrypted, and left by who took the bytes before.
     rest: Vec<u8>,
     limit: Option<RateLimit>,
+    leash: Leash,
 }
 
 /// What is to be done with a line.
@@ -73,7 +74,8 @@ impl Line {
     ) -> Result<Self, LineError> {
         let tls = UnbufferedClientConnection::new(config, name)?;
         let (outbox, rest) = (Vec::new(), Vec::new());
-        let mut line = Self { stream, tls, inbox: Inbox::new(), outbox, rest, limit };
+        let leash = Leash::default();
+        let mut line = Self { stream, tls, inbox: Inbox::new(), outbox, rest, limit, leash };
         line.achieve(Aim::Shake)?;
         Ok(line)
     }
@@ -101,9 +103,17 @@ impl Line {
             && peeked.is_err_and(|error| error == rustix::io::Errno::AGAIN)
     }
 
-    /// Ends whatever call waits, from another thread.
-    pub(crate) fn cutter(&self) -> Cutter {
-        Cutter::new(Arc::clone(&self.stream))
+    /// Ends whatever call waits, from another thread. One at a time: an earlier one has no hold any more.
+    pub(crate) fn cutter(&mut self) -> Cutter {
+        self.release();
+        let cutter = Cutter::new(Arc::clone(&self.stream));
+        self.leash = Arc::clone(&cutter.0);
+        cutter
+    }
+
+    /// From here on no cutter has a hold on it: it is for somebody else now.
+    pub(crate) fn release(&self) {
+        unleash(&self.leash);
     }
 
     fn achieve(&mut self, mut aim: Aim<'_>) -> Result<(), LineError> {
@@ -248,23 +258,31 @@ impl Inbox {
     }
 }
 
-/// Cuts a line when it is dropped, unless it was told to spare it.
-pub(crate) struct Cutter(Option<Arc<TcpStream>>);
+/// Cuts a line when it is dropped, unless it was told to spare it or the line has been given back.
+pub(crate) struct Cutter(Leash);
+
+/// What a cutter holds a line by.
+type Leash = Arc<Mutex<Option<Arc<TcpStream>>>>;
 
 impl Cutter {
-    pub(crate) const fn new(stream: Arc<TcpStream>) -> Self {
-        Self(Some(stream))
+    /// For a connection that is no line yet.
+    pub(crate) fn new(stream: Arc<TcpStream>) -> Self {
+        Self(Arc::new(Mutex::new(Some(stream))))
     }
 
     /// Leaves the line alone.
-    pub(crate) fn spare(mut self) {
-        self.0 = None;
+    pub(crate) fn spare(self) {
+        unleash(&self.0);
     }
+}
+
+fn unleash(leash: &Leash) -> Option<Arc<TcpStream>> {
+    leash.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 impl Drop for Cutter {
     fn drop(&mut self) {
-        if let Some(stream) = self.0.take() {
+        if let Some(stream) = unleash(&self.0) {
             // It may be closed already.
             let _ = stream.shutdown(Shutdown::Both);
         }

@@ -37,11 +37,7 @@ impl News {
     /// Begins to ask a source.
     pub(super) fn ask(&mut self, source: Source) {
         let (pool, hash, pieces) = (Arc::clone(&self.pool), self.hash, self.pieces);
-        self.asking.spawn(async move {
-            let asked = tokio::time::timeout(HAVE_TIMEOUT, ask(&pool, &source, hash, pieces)).await;
-            let late = || Broken::Failed(Fault::Stalled, "did not say which pieces it has".to_owned());
-            (source.peer, asked.unwrap_or_else(|_| Err(late())))
-        });
+        self.asking.spawn(async move { (source.peer, ask(&pool, &source, hash, pieces).await) });
     }
 
     /// The next answer, and what was wrong with it; waits for as long as there is none.
@@ -77,7 +73,15 @@ enum Said {
 /// Asks one source. Dropping the future cuts the line.
 async fn ask(pool: &Arc<Pool>, source: &Source, hash: ContentHash, pieces: u64) -> Result<Have, Broken> {
     let unconnected = |error: ConnectError| Broken::Failed(Fault::Unreachable, error.to_string());
-    let mut lease = pool.lease((source.peer, source.address)).await.map_err(unconnected)?;
+    // To stand in line behind our own transfers says nothing about the source.
+    let leasing = tokio::time::timeout(HAVE_TIMEOUT, pool.lease((source.peer, source.address))).await;
+    let lease = leasing.map_err(|_| Broken::Busy(HAVE_TIMEOUT))?.map_err(unconnected)?;
+    let late = |_| Broken::Failed(Fault::Stalled, "did not say which pieces it has".to_owned());
+    tokio::time::timeout(HAVE_TIMEOUT, ask_with(lease, source, hash, pieces)).await.map_err(late)?
+}
+
+async fn ask_with(mut lease: Lease, source: &Source, hash: ContentHash, pieces: u64) -> Result<Have, Broken> {
+    let unconnected = |error: ConnectError| Broken::Failed(Fault::Unreachable, error.to_string());
     let len = Have::bytes_of(pieces);
     loop {
         let asked = Asked { path: format!("/v1/blobs/{hash}/have"), size: len, bytes: 0..len };

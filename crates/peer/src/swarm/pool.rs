@@ -180,6 +180,7 @@ impl Lease {
     /// Keeps the connection for the next request; its answer must have been read to the end.
     pub(crate) fn give_back(self) {
         let Self { pool, place, line, .. } = self;
+        line.release();
         if let Some(kept) = pool.lock().get_mut(&place) {
             kept.idle.push((line, Instant::now()));
         }

@@ -125,3 +125,18 @@ async fn of_two_downloads_of_one_content_the_first_is_given() {
     drop(downloading.part);
     assert!(lock.try_lock().is_ok(), "what is given to others keeps no lock");
 }
+
+#[tokio::test]
+async fn a_finished_file_that_somebody_writes_to_is_not_given_any_more() {
+    let downloading = Downloading::start().await;
+    (0..11).for_each(|piece| downloading.prove(piece));
+    let path = format!("/v1/blobs/{}", hash(&downloading.content));
+    let Downloading { honest, part, published, folder: _folder, .. } = downloading;
+    published.linger();
+    let file = part.finish(false).unwrap();
+    let first = [("range", "bytes=0-9")];
+    assert_eq!(get(&honest.source, &path, &first).await.status, StatusCode::PARTIAL_CONTENT);
+    let file = std::fs::File::options().write(true).open(file).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(get(&honest.source, &path, &first).await.status, StatusCode::NOT_FOUND);
+}
