@@ -59,7 +59,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(250);
 pub(crate) const SOURCES_LOW: usize = 2;
 /// The pause before the index is asked again where there are few sources or partial ones, half as long again each
 /// time: those who download the same find each other by it.
-pub(crate) const ASK_SOON: Duration = Duration::from_secs(3);
+pub(crate) const ASK_SOON: Duration = Duration::from_secs(2);
 /// The longest such pause.
 pub(crate) const ASK_LOW: Duration = Duration::from_secs(30);
 /// The pause before the index is asked a second time in vain, doubled after each.
