@@ -1,7 +1,7 @@
 //! A limit on bytes a second, shared by everything that sends, or by everything that receives.
 //!
 //! Invariants: over any stretch of time no more than the rate times that stretch is let through, and what is let through
-//! at once beside it (a burst of [`BURST`]); who comes pays for what is moved already and waits as long as that takes
+//! at once beside it (a twentieth of a second's burst); who comes pays for what is moved already and waits as long as that takes
 //! at the rate, so nobody who waits can be overtaken for ever.
 
 use std::sync::{Arc, Mutex, PoisonError};
