@@ -152,7 +152,8 @@ pub(crate) struct LimitArgs {
     /// Send at most so much a second in all, such as 10M (at least 64K).
     #[arg(long, env = "PEERAGE_LIMIT_UP", value_name = "RATE", value_parser = parse_rate)]
     pub(crate) limit_up: Option<RateLimit>,
-    /// Receive at most so much a second in all (at least 256K). Where a peer of this home runs, it fetches, within its own limits.
+    /// Receive at most so much a second in all (at least 256K). A `get` that is handed to this home's running peer goes by
+    /// that peer's limits.
     #[arg(long, env = "PEERAGE_LIMIT_DOWN", value_name = "RATE", value_parser = parse_rate_down)]
     pub(crate) limit_down: Option<RateLimit>,
 }
@@ -164,11 +165,9 @@ impl From<LimitArgs> for RateLimits {
 }
 
 fn parse_rate_down(text: &str) -> Result<RateLimit, String> {
-    let limit = parse_rate(text)?;
-    if limit.bytes_per_sec() < RATE_DOWN_MIN {
-        return Err("a limit below 256 KiB a second stalls downloads".to_owned());
-    }
-    Ok(limit)
+    let stalls = || "a limit below 256 KiB a second stalls downloads: 256K is the least".to_owned();
+    let bytes = parse_bytes(text.trim().trim_end_matches("/s")).map_err(|error| error.to_string())?;
+    RateLimit::new(bytes).ok().filter(|_| bytes >= RATE_DOWN_MIN).ok_or_else(stalls)
 }
 
 fn parse_rate(text: &str) -> Result<RateLimit, String> {

@@ -449,4 +449,8 @@ fn a_download_that_lasts_is_a_source_for_others() {
     let row = &lines(&second.wait_for("sources_used"))[0];
     assert_eq!(row["sources_used"], 2, "the seed, and who had begun before");
     wait_until("a peer for a while is gone when it is done", || !named("first") && !named("second"));
+    let third = get("third");
+    wait_until("the download appears as a peer", || named("third"));
+    assert_eq!(third.interrupt(), Some(1));
+    assert!(!named("third"), "it left before it ended");
 }

@@ -116,7 +116,8 @@ impl Peer {
             let _ = tokio::time::timeout(FIRST_SCAN_WAIT, walked).await;
         };
         let owner = Owner { home: &home, lock: host.lock(), identity: &identity };
-        let appearance = Appearance { index: config.index, name: config.name, limit: config.limits.up };
+        let appearance =
+            Appearance { index: config.index, name: config.name, limit: config.limits.up, here: None };
         let presence = Presence::open(&owner, listener, &catalogue, appearance, is_walked)?;
         let (id, notes) = (identity.peer_id(), sharing.take_notes());
         Ok(Self { id, address, catalogue, notes, sharing, presence, host })

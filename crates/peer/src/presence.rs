@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use peerage_wire::api::Doors;
@@ -30,6 +30,8 @@ pub(crate) struct Appearance {
     pub(crate) name: PeerName,
     /// On what all its uploads send together.
     pub(crate) limit: Option<RateLimit>,
+    /// Held until it has left the index, however it is closed.
+    pub(crate) here: Option<mpsc::Sender<()>>,
 }
 
 /// Whose presence it is.
@@ -74,7 +76,9 @@ impl Presence {
             state,
             backoff: Backoff::default(),
         };
+        let here = appearance.here;
         let registrar = tokio::spawn(async move {
+            let _here = here;
             is_ready.await;
             registrar.run(registrar_stopped).await;
         });

@@ -49,12 +49,6 @@ impl RateLimit {
         Ok(Self { bytes_per_sec, bucket: Arc::new(Mutex::new(Bucket { paid_until: Instant::now() })) })
     }
 
-    /// The rate.
-    #[must_use]
-    pub const fn bytes_per_sec(&self) -> u64 {
-        self.bytes_per_sec
-    }
-
     /// Takes account of bytes that were just moved, and says how long to wait before more are.
     pub(crate) fn pay(&self, bytes: usize) -> Duration {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,7 @@ use reedline::{
     ReedlineMenu, Signal, default_emacs_keybindings,
 };
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 
 use peerage_peer::home::Home;
 use peerage_peer::index_client::IndexClient;
@@ -236,8 +237,9 @@ impl Shell {
             None => Place::Home(Home::open(&self.home).map_err(Failure::failed)?),
         };
         let (index, output) = (self.index.clone(), self.output.clone());
+        let here = mpsc::channel(1).0;
         let (limits, name) = (self.peer.limits.clone().into(), self.peer.name.clone());
-        let fetch = Fetch { place, index, output, overwrite: false, json: false, limits, name };
+        let fetch = Fetch { place, index, output, overwrite: false, json: false, limits, name, here };
         let wanted: Outcome<Vec<String>> = what.into_iter().map(|word| self.chosen(word)).collect();
         fetch.run(&wanted?, false).await.map(drop)
     }

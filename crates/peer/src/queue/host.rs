@@ -50,6 +50,8 @@ pub struct Passing {
     pub name: PeerName,
     /// How fast it may send and receive.
     pub limits: RateLimits,
+    /// Held until it has left the index, also where its downloads were dropped: who ends the process waits for that.
+    pub here: mpsc::Sender<()>,
 }
 
 /// What makes a process its home's: the lock, the queue, and the door for other commands.
@@ -176,7 +178,7 @@ async fn open_door(owner: &Owner<'_>, queue: &Queue, passing: &Passing) -> Resul
         listen(None).await.map_err(|(address, error)| format!("can't serve on {address}: {error}"))?;
     let catalogue = Arc::new(Catalogue::with_partials(queue.partials().clone()));
     let (index, name, limit) = (passing.index.clone(), passing.name.clone(), passing.limits.up.clone());
-    let appearance = Appearance { index, name, limit };
+    let appearance = Appearance { index, name, limit, here: Some(passing.here.clone()) };
     Presence::open(owner, listener, &catalogue, appearance, std::future::ready(()))
         .map_err(|error| error.to_string())
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use peerage_index::Index;
 use peerage_peer::index_client::IndexClient;
@@ -56,9 +56,9 @@ async fn perform(dir: &Path, options: ShareOptions, scratch: &Path, once: bool) 
     let bob = start_peer(&client, "bob", &inbox, &scratch.join("bob"), ShareOptions::default()).await?;
 
     let place = Place::Peer(bob.queue().clone());
-    let (limits, name) = (RateLimits::default(), None);
+    let (limits, name, here) = (RateLimits::default(), None, mpsc::channel(1).0);
     let fetch =
-        Fetch { place, index: url.clone(), output: inbox, overwrite: false, json: false, limits, name };
+        Fetch { place, index: url.clone(), output: inbox, overwrite: false, json: false, limits, name, here };
     let words = fetch_file(&client, &fetch, &files, dir).await?;
     fetch_folder(&fetch, &files, dir).await?;
     put("\neverything that was fetched is proven, and bob serves it now as well")?;

@@ -9,6 +9,7 @@ mod watch;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use peerage_peer::home::Home;
 use peerage_peer::identity::Identity;
@@ -30,6 +31,9 @@ use watch::Watch;
 /// News between the queue and the screen.
 const NEWS_MAX: usize = 256;
 
+/// How long leaving the index may take when the command ends.
+const LEAVE_WAIT: Duration = Duration::from_secs(2);
+
 pub(crate) async fn run(home: &Path, args: GetArgs) -> Outcome {
     let home = Home::open(home).map_err(Failure::failed)?;
     if args.queue {
@@ -39,6 +43,7 @@ pub(crate) async fn run(home: &Path, args: GetArgs) -> Outcome {
         return waiting::forget(&home, &args.what);
     }
     client_of(&args.index)?;
+    let (here, mut left) = mpsc::channel(1);
     let fetch = Fetch {
         place: Place::Home(home),
         index: args.index.url,
@@ -47,8 +52,9 @@ pub(crate) async fn run(home: &Path, args: GetArgs) -> Outcome {
         json: args.json,
         limits: args.limits.into(),
         name: args.name,
+        here,
     };
-    tokio::select! {
+    let outcome = tokio::select! {
         outcome = fetch.run(&args.what, args.resume) => {
             if outcome?.is_empty() {
                 say("nothing waits");
@@ -56,7 +62,11 @@ pub(crate) async fn run(home: &Path, args: GetArgs) -> Outcome {
             Ok(())
         }
         () = interrupted() => Err(Failure::failed("interrupted").hint("`peerage get --resume` goes on: what was fetched is kept")),
-    }
+    };
+    drop(fetch);
+    // A download that was a source leaves the index first, so that nobody is sent to a door that is closed.
+    let _ = tokio::time::timeout(LEAVE_WAIT, left.recv()).await;
+    outcome
 }
 
 /// What every download of one command has in common.
@@ -71,6 +81,8 @@ pub(crate) struct Fetch {
     /// For downloads of this process's own, in which it goes by `name`.
     pub(crate) limits: RateLimits,
     pub(crate) name: Option<PeerName>,
+    /// Held for as long as the index knows this process.
+    pub(crate) here: mpsc::Sender<()>,
 }
 
 /// Whose queue it is.
@@ -116,7 +128,8 @@ impl Fetch {
     /// What this process is for others while it downloads.
     fn passing(&self) -> Outcome<Passing> {
         let index = IndexClient::new(&self.index)?;
-        Ok(Passing { index, name: peer_name(self.name.as_ref()), limits: self.limits.clone() })
+        let (name, here) = (peer_name(self.name.as_ref()), self.here.clone());
+        Ok(Passing { index, name, limits: self.limits.clone(), here })
     }
 
     async fn send(&self, request: Request, news: mpsc::Sender<News>) -> Outcome {
