@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::{Net, Running, noise};
+use support::{Net, Running, allocated, noise};
 
 /// Large enough that a transfer can be interrupted half way, in an unoptimised build as well.
 const LARGE_BYTES: usize = 192 << 20;
@@ -46,17 +46,6 @@ fn a_killed_download_goes_on_where_it_was() {
     );
     assert!(fs::read(net.dir.path().join("out/big.bin")).unwrap() == noise(5, LARGE_BYTES));
     assert_eq!(fs::read_dir(net.dir.path().join("out")).unwrap().count(), 1, "no part is left");
-}
-
-/// Bytes really written below a folder (a part has holes).
-fn allocated(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.metadata().ok())
-        .map(|file| file.blocks() * 512)
-        .sum()
 }
 
 fn wait_until_half_way(folder: &Path, get: &Running) {

@@ -5,11 +5,10 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use support::{Net, Running, noise};
+use support::{Net, Running, allocated, noise};
 
 /// Rounds of each of two tests that kill who downloads.
 const DOWNLOAD_ROUNDS: u64 = 75;
@@ -84,12 +83,6 @@ impl Rounds {
     fn assert_told(&self) {
         assert!(self.finished > 0 && self.killed > 0 && self.resumed > 0, "nothing was tried");
     }
-}
-
-/// Bytes really written below a folder (a part has holes).
-fn allocated(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|file| file.blocks() * 512).sum()
 }
 
 /// Kills the downloader at random; every fourth time it may go on to the end.

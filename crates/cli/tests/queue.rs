@@ -4,12 +4,12 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
-use support::{Net, Running, lines, noise, told, wait_until};
+use support::{Net, Running, allocated, lines, noise, told, wait_until};
 
 /// Large enough that a transfer can be interrupted half way, in an unoptimised build as well.
 const LARGE_BYTES: usize = 192 << 20;
@@ -61,12 +61,6 @@ impl Large {
     fn waiting(&self) -> usize {
         self.net.json(&["get", "--queue", "--json"]).len()
     }
-}
-
-/// Bytes really written below a folder (a part has holes).
-fn allocated(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|file| file.blocks() * 512).sum()
 }
 
 /// Whether a process holds an unfinished file open: then it is the one that fetches.

@@ -158,6 +158,13 @@ pub fn noise(seed: u8, count: usize) -> Vec<u8> {
     bytes
 }
 
+/// Bytes really written below a folder (a part has holes).
+pub fn allocated(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|file| file.blocks() * 512).sum()
+}
+
 /// A process that runs beside the test.
 pub struct Running {
     child: Child,
