@@ -192,7 +192,7 @@ impl Index {
 }
 
 fn partial_source(row: PeerRow) -> Source {
-    Source { peer: row.peer, name: row.name, address: row.address, doors: row.doors, partial: true }
+    Source { partial: true, ..Source::from(row) }
 }
 
 impl fmt::Debug for Index {

@@ -88,7 +88,7 @@ fn time_search(index: &Index, text: &str, sort: Sort) {
 }
 
 fn announce(index: &Index, peer: u64, epoch: u64, digest: ShareDigest) {
-    let what = Announcement { name: "peer".parse().unwrap(), doors: Doors { native: 1 }, epoch, digest };
+    let what = Announcement { name: "peer".parse().unwrap(), doors: Doors::native(1), epoch, digest };
     assert!(!index.announce(id(peer), &what, SEEN_IP, Moment::from_millis(0)).unwrap().resync);
 }
 

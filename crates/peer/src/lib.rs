@@ -17,7 +17,9 @@ pub mod share;
 pub mod index_client;
 pub mod register;
 
+pub mod reading;
 pub mod serve;
+pub mod uploads;
 
 pub mod download;
 pub mod part;

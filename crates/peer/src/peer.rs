@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use peerage_wire::api::FtpDoor;
 use peerage_wire::{PeerId, PeerName, limits};
 
 use crate::catalogue::Catalogue;
@@ -23,6 +24,7 @@ use crate::queue::{self, Host, Queue, Standing};
 use crate::rate::RateLimits;
 use crate::register::Registration;
 use crate::share::{Phase, ShareArg, ShareError, ShareOptions, ShareProgress, ShareSpec, Sharing};
+use crate::uploads::Uploads;
 
 /// How long the first announcement waits for the first look over the folders. An unchanged share is then announced
 /// whole and nothing needs to be sent; one that takes longer is registered as it is found.
@@ -44,6 +46,8 @@ pub struct PeerConfig {
     pub name: PeerName,
     /// Where to serve; `None` for the default port, or a free one where that is taken.
     pub listen: Option<SocketAddr>,
+    /// Its FTP door, to be announced; whoever opens it runs it.
+    pub ftp: Option<FtpDoor>,
     /// The folders to share.
     pub shares: Vec<ShareSpec>,
     /// How fast it may send and receive.
@@ -81,9 +85,10 @@ pub enum PeerError {
 
 /// A running peer. Dropping it stops it without saying quit; [`Peer::stop`] is the polite way.
 pub struct Peer {
-    id: PeerId,
+    identity: Arc<Identity>,
     address: SocketAddr,
     catalogue: Arc<Catalogue>,
+    uploads: Uploads,
     sharing: Sharing,
     notes: Option<mpsc::Receiver<String>>,
     presence: Presence,
@@ -116,17 +121,30 @@ impl Peer {
             let _ = tokio::time::timeout(FIRST_SCAN_WAIT, walked).await;
         };
         let owner = Owner { home: &home, lock: host.lock(), identity: &identity };
-        let appearance =
-            Appearance { index: config.index, name: config.name, limit: config.limits.up, here: None };
+        let uploads = Uploads::new(config.limits.up);
+        let (index, name, ftp) = (config.index, config.name, config.ftp);
+        let appearance = Appearance { index, name, uploads: uploads.clone(), ftp, here: None };
         let presence = Presence::open(&owner, listener, &catalogue, appearance, is_walked)?;
-        let (id, notes) = (identity.peer_id(), sharing.take_notes());
-        Ok(Self { id, address, catalogue, notes, sharing, presence, host })
+        let notes = sharing.take_notes();
+        Ok(Self { identity, address, catalogue, uploads, notes, sharing, presence, host })
     }
 
     /// Who it is.
     #[must_use]
-    pub const fn id(&self) -> PeerId {
-        self.id
+    pub fn id(&self) -> PeerId {
+        self.identity.peer_id()
+    }
+
+    /// Its key, for doors that show it.
+    #[must_use]
+    pub const fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// The slots, the rate and the counters of all its doors.
+    #[must_use]
+    pub const fn uploads(&self) -> &Uploads {
+        &self.uploads
     }
 
     /// Where its native door is open.

@@ -12,24 +12,26 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use peerage_wire::api::Doors;
+use peerage_wire::api::{Doors, FtpDoor};
 use peerage_wire::{PeerName, limits};
 
 use crate::catalogue::Catalogue;
 use crate::home::{Home, HomeError, HomeLock};
 use crate::identity::Identity;
 use crate::index_client::IndexClient;
-use crate::rate::RateLimit;
 use crate::register::{Backoff, Registrar, Registration};
 use crate::serve::{self, Door};
+use crate::uploads::Uploads;
 
 /// How a peer appears.
 #[derive(Debug, Clone)]
 pub(crate) struct Appearance {
     pub(crate) index: IndexClient,
     pub(crate) name: PeerName,
-    /// On what all its uploads send together.
-    pub(crate) limit: Option<RateLimit>,
+    /// What all its doors share.
+    pub(crate) uploads: Uploads,
+    /// Its FTP door, where it has one.
+    pub(crate) ftp: Option<FtpDoor>,
     /// Held until it has left the index, however it is closed.
     pub(crate) here: Option<mpsc::Sender<()>>,
 }
@@ -62,7 +64,7 @@ impl Presence {
         let native = listener.local_addr().map_or(0, |address| address.port());
         let first_epoch = owner.home.next_epoch(owner.lock)?;
         let (stop_door, door_stopped) = watch::channel(false);
-        let door = Door::new(Arc::clone(catalogue), Arc::clone(owner.identity)).with_limit(appearance.limit);
+        let door = Door::new(Arc::clone(catalogue), Arc::clone(owner.identity), appearance.uploads);
         let door = tokio::spawn(serve::run(listener, door, asked_to_stop(door_stopped)));
         let (state, registration) = watch::channel(Registration::Connecting);
         let (stop_registrar, registrar_stopped) = watch::channel(false);
@@ -71,7 +73,7 @@ impl Presence {
             identity: Arc::clone(owner.identity),
             catalogue: Arc::clone(catalogue),
             name: appearance.name,
-            doors: Doors { native },
+            doors: Doors { native, ftp: appearance.ftp },
             next_epoch: epochs(owner.home.clone(), Arc::clone(owner.lock), first_epoch),
             state,
             backoff: Backoff::default(),

@@ -16,7 +16,8 @@ use tokio::task::AbortHandle;
 use crate::catalogue::Catalogue;
 use crate::identity::Identity;
 use crate::serve::{self, Door};
-use crate::share::{ShareOptions, ShareSpec, Sharing, Watching};
+use crate::share::{Audience, ShareOptions, ShareSpec, Sharing, Watching};
+use crate::uploads::Uploads;
 
 pub(crate) use trickster::{Trick, Trickster};
 
@@ -50,8 +51,8 @@ pub(crate) fn list_of(content: &[u8]) -> PieceList {
 /// How the index would name a peer at `address`.
 pub(crate) fn source(identity: &Identity, address: SocketAddr) -> Source {
     let name = format!("peer {}", identity.peer_id().short()).parse().unwrap();
-    let doors = Doors { native: address.port() };
-    Source { peer: identity.peer_id(), name, address, doors, partial: false }
+    let doors = Doors::native(address.port());
+    Source { peer: identity.peer_id(), name, address, doors, path: None, ftp: None, partial: false }
 }
 
 /// An honest source: the real door over a real share.
@@ -76,11 +77,11 @@ fn write_long_ago(path: &std::path::Path, bytes: &[u8]) {
 impl Honest {
     /// Shares the given files, and returns once they can be fetched.
     pub(crate) async fn start(files: &[(&str, &[u8])]) -> Self {
-        Self::start_with(files, |door| door).await
+        Self::start_with(files, Uploads::default()).await
     }
 
-    /// The same with a door of one's own making.
-    pub(crate) async fn start_with(files: &[(&str, &[u8])], make: impl FnOnce(Door) -> Door) -> Self {
+    /// The same with slots and a rate of one's own making.
+    pub(crate) async fn start_with(files: &[(&str, &[u8])], uploads: Uploads) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().canonicalize().unwrap();
         for (name, bytes) in files {
@@ -89,14 +90,14 @@ impl Honest {
             write_long_ago(&path, bytes);
         }
         let catalogue = Arc::new(Catalogue::new());
-        let spec = ShareSpec { name: "share".to_owned(), dir: folder.clone() };
+        let spec = ShareSpec { name: "share".to_owned(), dir: folder.clone(), audience: Audience::Members };
         let options = ShareOptions { watching: Watching::Poll, hashers: Some(1), ..ShareOptions::default() };
         let sharing = Sharing::start(vec![spec], &options, Arc::clone(&catalogue)).unwrap();
         sharing.first_scan_done().await;
         let identity = Arc::new(Identity::generate().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let source = source(&identity, listener.local_addr().unwrap());
-        let door = make(Door::new(Arc::clone(&catalogue), Arc::clone(&identity)));
+        let door = Door::new(Arc::clone(&catalogue), Arc::clone(&identity), uploads);
         let door = tokio::spawn(serve::run(listener, door, std::future::pending())).abort_handle();
         Self { source, folder, door, catalogue, identity, _sharing: sharing, _temporary: temporary }
     }
@@ -108,7 +109,7 @@ impl Honest {
 
     /// A second door of the same peer, not running yet.
     pub(crate) fn another_door(&self) -> Door {
-        Door::new(Arc::clone(&self.catalogue), Arc::clone(&self.identity))
+        Door::new(Arc::clone(&self.catalogue), Arc::clone(&self.identity), Uploads::default())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use peerage_wire::api::{Announced, Hit, PeerRow};
+use peerage_wire::api::{Announced, Doors, Hit, PeerRow};
 
 /// The two ends of a connection. IPv4 addresses are plain, never mapped into IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +23,19 @@ impl Ends {
 
     /// Makes an answer's addresses ones that this client can dial.
     pub(crate) fn localised<T: Addressed>(&self, mut answer: T) -> T {
-        answer.each_address(&mut |address| *address = self.dialled(*address));
+        answer.each_address(&mut |address, doors| {
+            if let Some(doors) = doors {
+                doors.ftp = doors.ftp.filter(|door| !door.local || self.is_beside(*address));
+            }
+            *address = self.dialled(*address);
+        });
         answer
+    }
+
+    /// Whether the client is on the same machine as a peer.
+    fn is_beside(&self, address: SocketAddr) -> bool {
+        let (peer, client) = (plain(address).ip(), self.remote.ip());
+        peer == client || (peer.is_loopback() && client.is_loopback())
     }
 
     fn dialled(&self, address: SocketAddr) -> SocketAddr {
@@ -39,30 +50,33 @@ impl Ends {
 
 /// An answer that carries peers' addresses.
 pub(crate) trait Addressed {
-    /// Visits every address.
-    fn each_address(&mut self, visit: &mut dyn FnMut(&mut SocketAddr));
+    /// Visits every address, with the doors that are there.
+    fn each_address(&mut self, visit: &mut dyn FnMut(&mut SocketAddr, Option<&mut Doors>));
 }
 
 impl Addressed for Hit {
-    fn each_address(&mut self, visit: &mut dyn FnMut(&mut SocketAddr)) {
-        self.sources.iter_mut().for_each(|source| visit(&mut source.address));
+    fn each_address(&mut self, visit: &mut dyn FnMut(&mut SocketAddr, Option<&mut Doors>)) {
+        for source in &mut self.sources {
+            visit(&mut source.address, Some(&mut source.doors));
+            source.ftp = source.ftp_url();
+        }
     }
 }
 
 impl Addressed for PeerRow {
-    fn each_address(&mut self, visit: &mut dyn FnMut(&mut SocketAddr)) {
-        visit(&mut self.address);
+    fn each_address(&mut self, visit: &mut dyn FnMut(&mut SocketAddr, Option<&mut Doors>)) {
+        visit(&mut self.address, Some(&mut self.doors));
     }
 }
 
 impl Addressed for Announced {
-    fn each_address(&mut self, visit: &mut dyn FnMut(&mut SocketAddr)) {
-        visit(&mut self.address);
+    fn each_address(&mut self, visit: &mut dyn FnMut(&mut SocketAddr, Option<&mut Doors>)) {
+        visit(&mut self.address, None);
     }
 }
 
 impl<T: Addressed> Addressed for Vec<T> {
-    fn each_address(&mut self, visit: &mut dyn FnMut(&mut SocketAddr)) {
+    fn each_address(&mut self, visit: &mut dyn FnMut(&mut SocketAddr, Option<&mut Doors>)) {
         self.iter_mut().for_each(|row| row.each_address(visit));
     }
 }
@@ -94,6 +108,8 @@ fn plain(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use peerage_wire::api::{FtpDoor, Source};
+    use peerage_wire::{ContentHash, Kind, PeerId, SharePath};
 
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -120,6 +136,36 @@ mod tests {
             let row = Announced { lease_secs: 1, heartbeat_secs: 1, address: at(seen), resync: false };
             assert_eq!(ends.localised(row).address, at(told), "{remote} asks about {seen}");
         }
+    }
+
+    #[test]
+    fn a_door_on_loopback_is_told_on_its_own_machine_only() {
+        let doors = Doors { native: 1, ftp: Some(FtpDoor { port: 2121, local: true }) };
+        let source = |seen: &str| Source {
+            peer: PeerId::from_bytes([1; 32]),
+            name: "nas".parse().unwrap(),
+            address: at(seen),
+            doors,
+            path: Some(SharePath::parse("music/a b.flac").unwrap()),
+            ftp: None,
+            partial: false,
+        };
+        let told = |remote: &str, seen: &str| {
+            let hit = Hit {
+                hash: ContentHash::of(b"x"),
+                size: 1,
+                kind: Kind::Audio,
+                names: Vec::new(),
+                source_count: 1,
+                sources: vec![source(seen)],
+            };
+            Ends::new(at(remote), at("192.0.2.1:18964")).localised(hit).sources.remove(0).ftp
+        };
+        let url = |host: &str| Some(format!("ftp://{host}:2121/music/a%20b.flac"));
+        assert_eq!(told("127.0.0.1:5", "127.0.0.1:18965"), url("127.0.0.1"));
+        assert_eq!(told("192.0.2.7:5", "192.0.2.7:18965"), url("192.0.2.7"));
+        assert_eq!(told("192.0.2.9:5", "127.0.0.1:18965"), None);
+        assert_eq!(told("192.0.2.9:5", "192.0.2.7:18965"), None);
     }
 
     #[test]

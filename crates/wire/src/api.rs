@@ -100,6 +100,28 @@ pub struct Doors {
     /// HTTP over TLS 1.3.
     #[schema(example = 18965)]
     pub native: u16,
+    /// FTP, where the peer has such a door.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ftp: Option<FtpDoor>,
+}
+
+impl Doors {
+    /// A native door alone.
+    #[must_use]
+    pub const fn native(port: u16) -> Self {
+        Self { native: port, ftp: None }
+    }
+}
+
+/// An FTP door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FtpDoor {
+    /// Its port.
+    #[schema(example = 2121)]
+    pub port: u16,
+    /// Whether only the peer's own machine reaches it: nobody else is told of it.
+    #[serde(default)]
+    pub local: bool,
 }
 
 /// `PUT /api/v1/peers/{id}`: who a peer is and what it holds.

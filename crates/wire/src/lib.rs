@@ -17,6 +17,7 @@ mod size;
 pub mod api;
 pub mod bundle;
 pub mod limits;
+pub mod percent;
 pub mod session;
 
 pub use digest::ShareDigest;

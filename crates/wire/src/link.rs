@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{ContentHash, SharePath};
+use crate::{ContentHash, SharePath, percent};
 
 /// Why a text is not a link.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,7 @@ impl fmt::Display for Link {
         write!(f, "peerage:{}", self.hash)?;
         let mut mark = '?';
         if let Some(name) = &self.name {
-            write!(f, "{mark}name={}", percent_encode(name))?;
+            write!(f, "{mark}name={}", percent::encode(name))?;
             mark = '&';
         }
         if let Some(size) = self.size {
@@ -46,7 +46,7 @@ impl FromStr for Link {
         let value =
             |key: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|(k, _)| *k == key);
         let name =
-            value("name").and_then(|(_, value)| percent_decode(value)).filter(|name| is_one_component(name));
+            value("name").and_then(|(_, value)| percent::decode(value)).filter(|name| is_one_component(name));
         let size = value("size").and_then(|(_, value)| value.parse().ok());
         Ok(Self { hash, name, size })
     }
@@ -54,32 +54,6 @@ impl FromStr for Link {
 
 fn is_one_component(name: &str) -> bool {
     SharePath::parse(name).is_ok_and(|path| path.components().count() == 1)
-}
-
-/// Percent-encodes everything but RFC 3986's unreserved characters.
-fn percent_encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-        out
-    })
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            let digits = std::str::from_utf8(&digits).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ impl LiveShare {
             name: name.clone(),
             listen: peer.listen,
             limits: peer.limits.clone().into(),
+            ftp: None,
             shares,
             options,
         };

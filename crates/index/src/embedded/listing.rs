@@ -61,8 +61,9 @@ impl Registry {
     /// A content as an answer shows it, with its names in the order given.
     pub(super) fn hit(&self, key: ContentKey, names: &[NameKey]) -> Option<Hit> {
         let content = self.contents.get(key)?;
-        let names = names.iter().filter_map(|name| self.contents.names().get(*name));
-        let names: Vec<SharePath> = names.take(limits::HIT_NAMES_MAX).map(|name| name.path.clone()).collect();
+        let all = names.iter().filter_map(|name| self.contents.names().get(*name));
+        let all: Vec<&SharePath> = all.map(|name| &name.path).collect();
+        let names: Vec<SharePath> = all.iter().take(limits::HIT_NAMES_MAX).copied().cloned().collect();
         let kind = names.first().map_or(Kind::Data, |path| Kind::of_name(path.file_name()));
         Some(Hit {
             hash: content.hash,
@@ -70,12 +71,12 @@ impl Registry {
             kind,
             names,
             source_count: content.sources,
-            sources: self.sources(key),
+            sources: self.sources(key, content.hash, &all),
         })
     }
 
     /// The sources of a content, by id, as many as an answer shows.
-    fn sources(&self, key: ContentKey) -> Vec<Source> {
+    fn sources(&self, key: ContentKey, hash: ContentHash, names: &[&SharePath]) -> Vec<Source> {
         let mut peers: Vec<&Peer> =
             self.contents.providers(key).filter_map(|peer| self.peers.get(peer)).collect();
         if peers.len() > limits::HIT_SOURCES_MAX {
@@ -83,7 +84,7 @@ impl Registry {
             peers.truncate(limits::HIT_SOURCES_MAX);
         }
         peers.sort_unstable_by_key(|peer| peer.id);
-        peers.into_iter().map(Peer::source).collect()
+        peers.into_iter().map(|peer| peer.source(hash, names)).collect()
     }
 
     /// The peers a list is about, by id.

@@ -48,6 +48,11 @@ impl Manifest {
         self.bytes
     }
 
+    /// The file at a path.
+    pub(super) fn get(&self, path: &SharePath) -> Option<&FileEntry> {
+        self.files.get(path)
+    }
+
     /// Every file, by path.
     pub(super) fn iter(&self) -> impl Iterator<Item = &FileEntry> {
         self.files.values()

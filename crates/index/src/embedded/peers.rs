@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use peerage_wire::api::{Doors, PeerRow, Source};
-use peerage_wire::{PeerId, PeerName};
+use peerage_wire::{ContentHash, PeerId, PeerName, SharePath};
 
 use super::arena::{Arena, PeerKey};
 use super::away::Away;
@@ -42,8 +42,14 @@ impl Peer {
         }
     }
 
-    pub(super) fn source(&self) -> Source {
+    /// As a source of `hash`, which goes by some of these names.
+    pub(super) fn source(&self, hash: ContentHash, names: &[&SharePath]) -> Source {
+        // Only a door that goes by names needs to know where the content lies.
+        let its_own = |path: &&&SharePath| self.manifest.get(path).is_some_and(|file| file.hash == hash);
+        let path = self.doors.ftp.and_then(|_| names.iter().find(its_own)).map(|path| (*path).clone());
         Source {
+            path,
+            ftp: None,
             peer: self.id,
             name: self.name.clone(),
             address: self.address,

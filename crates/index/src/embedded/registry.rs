@@ -179,7 +179,7 @@ mod tests {
     fn announce(registry: &mut Registry, number: u32, epoch: u64) -> Result<Announced> {
         let what = Announcement {
             name: "a".parse().unwrap(),
-            doors: Doors { native: 1 },
+            doors: Doors::native(1),
             epoch,
             digest: ShareDigest::default(),
         };

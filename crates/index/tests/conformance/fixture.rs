@@ -65,7 +65,7 @@ impl Peer {
     pub(crate) fn announce(&self, index: &Index, now: Moment) -> Result<Announced> {
         let what = Announcement {
             name: self.name.parse().unwrap(),
-            doors: Doors { native: 18_965 },
+            doors: Doors::native(18_965),
             epoch: self.epoch,
             digest: self.digest(),
         };

@@ -238,7 +238,15 @@ impl ModelPeer {
 
     fn source(&self, peer: PeerId) -> Source {
         let address = SocketAddr::new(SEEN_IP, self.said.doors.native);
-        Source { peer, name: self.said.name.clone(), address, doors: self.said.doors, partial: false }
+        Source {
+            peer,
+            name: self.said.name.clone(),
+            address,
+            doors: self.said.doors,
+            path: None,
+            ftp: None,
+            partial: false,
+        }
     }
 
     fn row(&self, peer: PeerId) -> PeerRow {

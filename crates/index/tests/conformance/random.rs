@@ -66,7 +66,7 @@ impl Life {
             Step::Announce { peer, ahead, digest } => {
                 let said = Announcement {
                     name: NAMES[*peer].parse().unwrap(),
-                    doors: Doors { native: 1_000 },
+                    doors: Doors::native(1_000),
                     epoch: self.epoch(*peer, *ahead),
                     digest: self.digest(*peer, *digest),
                 };

@@ -18,6 +18,7 @@ mod open;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -26,11 +27,12 @@ use peerage_wire::{ContentHash, FileEntry, PieceList, ShareDigest, SharePath, pi
 use tokio::sync::watch;
 
 use crate::partials::Partials;
-use crate::share::{HashCache, Root, Stamp};
+use crate::share::{Audience, HashCache, Root, Stamp};
 use state::State;
 
 pub use log::Mark;
 pub use open::{OpenError, OpenedContent};
+pub use tree::{Child, Listing, Node, Viewer};
 
 /// What this peer shares. Cheap calls, from any thread.
 pub struct Catalogue {
@@ -221,6 +223,11 @@ impl Catalogue {
     /// Connects the share's cache and watcher; `false` where another share did so before.
     pub(crate) fn connect(&self, hooks: Hooks) -> bool {
         self.hooks.set(hooks).is_ok()
+    }
+
+    /// Says who may see the share of that name.
+    pub(crate) fn admit(&self, share: &str, audience: Audience) {
+        self.lock().admit(share, audience);
     }
 
     /// Sets the folder that `share` is read from now; `None` while it is away. Its files stay as they are.

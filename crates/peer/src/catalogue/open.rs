@@ -1,6 +1,5 @@
 //! Opening a content by its hash: each place that has it is tried, and what changed is reported.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use peerage_wire::{ContentHash, SharePath};
 use rustix::io::Errno;
 
 use super::{Catalogue, ShareId};
+use crate::reading::Content;
 use crate::share::{Root, Stamp};
 
 /// Places of one content that are tried: where the first sixteen all changed, the rest will be found so too.
@@ -16,9 +16,8 @@ const PLACES_MAX: usize = 16;
 /// A content ready to be read.
 #[derive(Debug)]
 pub struct OpenedContent {
-    /// The file, at its start; what it holds was that content when its time, size and inode were compared,
-    /// just now.
-    pub file: File,
+    /// Its bytes: they were that content when time, size and inode of the file were compared, just now.
+    pub content: Content,
     /// Bytes.
     pub size: u64,
 }
@@ -55,7 +54,7 @@ impl Catalogue {
         for place in self.places_of(hash)? {
             match place.root.open_file(&place.disk) {
                 Ok((file, stamp)) if stamp == place.stamp => {
-                    return Ok(OpenedContent { file, size: stamp.size });
+                    return Ok(OpenedContent { content: Content::Disk(file), size: stamp.size });
                 }
                 Err(error) if is_passing(&error) => outcome = OpenError::Unreadable(error),
                 Ok(_) => outcome = self.report(&place, OpenError::Changed),

@@ -13,12 +13,14 @@ use peerage_wire::{ContentHash, FileEntry, ShareDigest, SharePath};
 
 use super::log::ChangeLog;
 use super::{Hashed, Known, ShareId};
-use crate::share::{Root, Stamp};
+use crate::share::{Audience, Root, Stamp};
 
 #[derive(Default)]
 pub(super) struct State {
     roots: Vec<Option<Arc<Root>>>,
-    files: BTreeMap<SharePath, Record>,
+    pub(super) files: BTreeMap<SharePath, Record>,
+    /// The names of the shares that everybody may see.
+    public: BTreeSet<Box<str>>,
     /// The first eight bytes of the content and the path: a quarter of the hash is enough, the record has the
     /// rest. `None` is never stored; it stands before every path.
     by_hash: BTreeSet<(u64, Option<SharePath>)>,
@@ -60,6 +62,17 @@ impl State {
             self.roots.resize(index + 1, None);
         }
         self.roots[index] = root;
+    }
+
+    pub(super) fn admit(&mut self, share: &str, audience: Audience) {
+        match audience {
+            Audience::Public => self.public.insert(share.into()),
+            Audience::Members => self.public.remove(share),
+        };
+    }
+
+    pub(super) fn is_public(&self, share: &str) -> bool {
+        self.public.contains(share)
     }
 
     pub(super) fn begin_scan(&mut self) -> u32 {
@@ -196,7 +209,7 @@ impl State {
 }
 
 impl Record {
-    fn entry(&self, path: &SharePath) -> FileEntry {
+    pub(super) fn entry(&self, path: &SharePath) -> FileEntry {
         let Self { hash, stamp, .. } = *self;
         FileEntry { path: path.clone(), size: stamp.size, hash, modified: stamp.modified_secs() }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -45,11 +44,10 @@ impl Fixture {
     }
 
     fn read(&self, hash: &ContentHash) -> String {
-        let mut opened = self.catalogue.open(hash).unwrap();
-        let mut text = String::new();
-        opened.file.read_to_string(&mut text).unwrap();
-        assert_eq!(opened.size, text.len() as u64);
-        text
+        let opened = self.catalogue.open(hash).unwrap();
+        let mut bytes = vec![0; usize::try_from(opened.size).unwrap()];
+        opened.content.read_exact_at(&mut bytes, 0).unwrap();
+        String::from_utf8(bytes).unwrap()
     }
 }
 

@@ -4,8 +4,8 @@
 use super::*;
 use crate::identity::Identity;
 use crate::rate::RateLimit;
-use crate::serve::{Door, UploadSlots};
 use crate::testing::{Honest, MIB, Trick, Trickster, content, hash, list_of, piece_of, source};
+use crate::uploads::Uploads;
 use std::path::Path;
 
 mod broken;
@@ -57,8 +57,8 @@ impl Fixture {
 async fn a_limit_is_kept_on_either_side() {
     let content = content(2 * MIB);
     let limit = || Some(RateLimit::new(4 * MIB as u64).unwrap());
-    let (free, slow) = (Honest::start(&[("f", &content)]).await, |door: Door| door.with_limit(limit()));
-    let slow = Honest::start_with(&[("f", &content)], slow).await;
+    let free = Honest::start(&[("f", &content)]).await;
+    let slow = Honest::start_with(&[("f", &content)], Uploads::new(limit())).await;
     let (mut braked, unbraked) = (fixture(), fixture());
     braked.pool = Arc::new(Pool::new(Arc::new(Identity::generate().unwrap())).with_limit(limit()));
     for (fixture, source) in [(&braked, &free), (&unbraked, &slow)] {
@@ -252,7 +252,7 @@ async fn a_name_that_not_every_system_can_store_is_refused() {
 #[tokio::test]
 async fn one_slot_is_enough_for_a_whole_download() {
     let content = content(10 * MIB);
-    let honest = Honest::start_with(&[("f", &content)], |door| door.with_slots(UploadSlots::new(1, 1))).await;
+    let honest = Honest::start_with(&[("f", &content)], Uploads::with_slots(1, 1, None)).await;
     let fixture = fixture();
     let done = fixture.get(&content, vec![honest.source.clone()]).await.unwrap();
     assert!(read(&done.path) == content);

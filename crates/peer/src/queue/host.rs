@@ -25,6 +25,7 @@ use crate::identity::Identity;
 use crate::index_client::IndexClient;
 use crate::presence::{Appearance, Owner, Presence, listen};
 use crate::rate::{RateLimit, RateLimits};
+use crate::uploads::Uploads;
 
 /// How long to wait for a process that holds the home and opens no door: it may be starting, or ending.
 const DOOR_WAIT: Duration = Duration::from_secs(5);
@@ -177,8 +178,9 @@ async fn open_door(owner: &Owner<'_>, queue: &Queue, passing: &Passing) -> Resul
     let listener =
         listen(None).await.map_err(|(address, error)| format!("can't serve on {address}: {error}"))?;
     let catalogue = Arc::new(Catalogue::with_partials(queue.partials().clone()));
-    let (index, name, limit) = (passing.index.clone(), passing.name.clone(), passing.limits.up.clone());
-    let appearance = Appearance { index, name, limit, here: Some(passing.here.clone()) };
+    let (index, name) = (passing.index.clone(), passing.name.clone());
+    let uploads = Uploads::new(passing.limits.up.clone());
+    let appearance = Appearance { index, name, uploads, ftp: None, here: Some(passing.here.clone()) };
     Presence::open(owner, listener, &catalogue, appearance, std::future::ready(()))
         .map_err(|error| error.to_string())
 }

@@ -101,9 +101,7 @@ async fn of_peer(client: &IndexClient, peer: &str, path: &str) -> Result<Option<
         },
     };
     let files = files_under(client, &peer, under.clone()).await?;
-    let source =
-        Source { peer: peer.peer, name: peer.name, address: peer.address, doors: peer.doors, partial: false };
-    let sources: Arc<[Source]> = [source].into();
+    let sources: Arc<[Source]> = [Source::from(peer)].into();
     let item = |file: FileEntry, path| Item {
         hash: file.hash,
         size: file.size,

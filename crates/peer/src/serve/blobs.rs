@@ -16,21 +16,21 @@ use peerage_wire::ContentHash;
 use peerage_wire::api::{ErrorBody, ErrorDetail, codes};
 
 use super::Door;
-use super::body::{DoorBody, Held, Pace};
+use super::body::{DoorBody, Held};
 use super::meter::Meter;
-use super::queue::Busy;
 use super::range::{Asked, asked};
-use super::slots::Asker;
 use crate::catalogue::{OpenError, OpenedContent};
 use crate::have::Have;
 use crate::partials::Partial;
+use crate::reading::Content;
+use crate::uploads::{Busy, Receiver};
 
 /// Bytes of an answer that is sent without a slot: the bitmap of half a tebibyte, less than one read of a file.
 const SLOTLESS_BYTES_MAX: usize = 64 << 10;
 
 /// Who asks, and over which connection.
 pub(crate) struct Caller {
-    pub(crate) asker: Asker,
+    pub(crate) receiver: Receiver,
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -71,7 +71,7 @@ async fn content(
     hash: ContentHash,
     head: &http::request::Parts,
 ) -> Response<DoorBody> {
-    let (OpenedContent { file, size }, partial) = match open(door, hash).await {
+    let (OpenedContent { content, size }, partial) = match open(door, hash).await {
         Ok(opened) => opened,
         Err(refusal) => return refusal,
     };
@@ -101,7 +101,7 @@ async fn content(
         let last = range.end - 1;
         response = response.header(CONTENT_RANGE, format!("bytes {}-{last}/{size}", range.start));
     }
-    finish(response, DoorBody::file(file, range, held))
+    finish(response, DoorBody::content(content, range, held))
 }
 
 /// A content ready to be read, and what there is of it where that is not all.
@@ -115,7 +115,7 @@ async fn open(door: &Door, hash: ContentHash) -> Result<Opened, Response<DoorBod
         Ok(Err(OpenError::Absent)) => {
             let partial = door.catalogue.partials().get(&hash).ok_or_else(not_found)?;
             let (file, size) = (partial.file().map_err(|_| unreadable())?, partial.list().size());
-            Ok((OpenedContent { file, size }, Some(partial)))
+            Ok((OpenedContent { content: Content::Disk(file), size }, Some(partial)))
         }
         Ok(Err(OpenError::Changed)) => Err(changed()),
         Ok(Err(OpenError::Unreadable(_))) | Err(_) => Err(unreadable()),
@@ -166,9 +166,8 @@ async fn have(door: &Door, caller: &Caller, hash: ContentHash, is_head: bool) ->
 
 /// Waits for an upload slot.
 pub(super) async fn hold(door: &Door, caller: &Caller) -> Result<Held, Response<DoorBody>> {
-    let slot = door.slots.take(caller.asker).await.map_err(too_busy)?;
-    let pace = door.limit.clone().map(Pace::new);
-    Ok(Held { _slot: slot, _sending: caller.meter.sending(), pace })
+    let upload = door.uploads.begin(caller.receiver).await.map_err(too_busy)?;
+    Ok(Held { upload, _sending: caller.meter.sending() })
 }
 
 pub(super) fn response(status: StatusCode) -> response::Builder {

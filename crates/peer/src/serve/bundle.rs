@@ -3,7 +3,6 @@
 //! Invariants: the same as for one content (a hash only, absent like forbidden, an upload slot for as long as the answer is
 //! sent); an answer holds at most [`limits::BUNDLE_BYTES_MAX`] in memory, and its length is known before its first byte.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,11 +83,14 @@ fn gather(catalogue: &Catalogue, hashes: &[ContentHash]) -> Vec<u8> {
 }
 
 /// A file that is shorter than it was counts as absent: a promised byte is never made up.
-fn append(answer: &mut Vec<u8>, OpenedContent { file, size }: OpenedContent) {
+fn append(answer: &mut Vec<u8>, OpenedContent { content, size }: OpenedContent) {
     let start = answer.len();
     answer.extend_from_slice(&size.to_be_bytes());
-    let read = file.take(size).read_to_end(answer);
-    if !read.is_ok_and(|read| read as u64 == size) {
+    // At most what an answer holds: it was compared with the room that is left.
+    let len = usize::try_from(size).unwrap_or(limits::BUNDLE_BYTES_MAX);
+    let body = answer.len();
+    answer.resize(body + len, 0);
+    if content.read_exact_at(&mut answer[body..], 0).is_err() {
         answer.truncate(start);
         answer.extend_from_slice(&bundle::ABSENT.to_be_bytes());
     }

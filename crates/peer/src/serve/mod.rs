@@ -6,12 +6,10 @@
 mod blobs;
 mod body;
 mod bundle;
-mod gate;
+pub(crate) mod gate;
 mod host;
 mod meter;
-mod queue;
 mod range;
-mod slots;
 
 use std::convert::Infallible;
 use std::io;
@@ -33,16 +31,13 @@ use tokio_rustls::server::TlsStream;
 
 use crate::catalogue::Catalogue;
 use crate::identity::Identity;
-use crate::rate::RateLimit;
 use crate::tls;
+use crate::uploads::{Receiver, Uploads};
 use blobs::{Caller, answer, misdirected};
 use body::DoorBody;
 use gate::{Gate, Pass};
 use host::Hosts;
 use meter::{Meter, Metered};
-use slots::Asker;
-
-pub use queue::UploadSlots;
 
 /// Plaintext that TLS may hold for one connection: a whole read of a file, so that it is sent in one go.
 const TLS_BUFFER_BYTES: usize = 256 << 10;
@@ -55,29 +50,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Door {
     catalogue: Arc<Catalogue>,
     identity: Arc<Identity>,
-    slots: UploadSlots,
-    limit: Option<RateLimit>,
+    uploads: Uploads,
     hosts: Hosts,
 }
 
 impl Door {
-    /// With the usual number of upload slots.
+    /// With the slots, rate and counters that all doors of the peer share.
     #[must_use]
-    pub fn new(catalogue: Arc<Catalogue>, identity: Arc<Identity>) -> Self {
-        let slots = UploadSlots::new(limits::UPLOAD_SLOTS, limits::UPLOAD_SLOTS_PER_PEER);
-        Self { catalogue, identity, slots, limit: None, hosts: Hosts::of_this_machine() }
-    }
-
-    /// With slots that other doors of the same peer share.
-    #[must_use]
-    pub fn with_slots(self, slots: UploadSlots) -> Self {
-        Self { slots, ..self }
-    }
-
-    /// Within a limit on what all uploads send together, which other doors of the same peer may share.
-    #[must_use]
-    pub fn with_limit(self, limit: Option<RateLimit>) -> Self {
-        Self { limit, ..self }
+    pub fn new(catalogue: Arc<Catalogue>, identity: Arc<Identity>, uploads: Uploads) -> Self {
+        Self { catalogue, identity, uploads, hosts: Hosts::of_this_machine() }
     }
 }
 
@@ -145,7 +126,7 @@ async fn welcome(acceptor: TlsAcceptor, stream: TcpStream, guest: Guest, door: A
 
 async fn serve(stream: TlsStream<Metered<TcpStream>>, guest: Guest, meter: Arc<Meter>, door: Arc<Door>) {
     let Guest { address, pass: _pass, mut stopped } = guest;
-    let caller = Arc::new(Caller { asker: asker(&stream, address), meter: Arc::clone(&meter) });
+    let caller = Arc::new(Caller { receiver: receiver(&stream, address), meter: Arc::clone(&meter) });
     let service = service_fn(move |request| respond(Arc::clone(&door), Arc::clone(&caller), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -175,12 +156,12 @@ async fn serve(stream: TlsStream<Metered<TcpStream>>, guest: Guest, meter: Arc<M
     }
 }
 
-fn asker(stream: &TlsStream<Metered<TcpStream>>, address: SocketAddr) -> Asker {
+fn receiver(stream: &TlsStream<Metered<TcpStream>>, address: SocketAddr) -> Receiver {
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(|chain| chain.first());
     match certificate.and_then(tls::peer_id_of) {
-        Some(peer) => Asker::Peer(peer),
-        None => Asker::Address(gate::owner(address.ip())),
+        Some(peer) => Receiver::peer(peer),
+        None => Receiver::address(address.ip()),
     }
 }
 

@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::*;
 use crate::testing::{Honest, MIB, content, hash, list_of};
+use crate::uploads::Uploads;
 
 mod partial;
 
@@ -207,7 +208,7 @@ async fn a_request_for_another_host_is_sent_away() {
 #[tokio::test]
 async fn past_the_slots_and_the_queue_one_is_told_when_to_come_back() {
     let content = content(40 * MIB);
-    let honest = Honest::start_with(&[("f", &content)], |door| door.with_slots(UploadSlots::new(1, 1))).await;
+    let honest = Honest::start_with(&[("f", &content)], Uploads::with_slots(1, 1, None)).await;
     let path = format!("/v1/blobs/{}", hash(&content));
     // It takes the head and reads no further, so the only slot stays taken.
     let mut greedy = connect(&honest.source).await;

@@ -48,7 +48,7 @@ pub(crate) use cache::HashCache;
 pub(crate) use root::{Root, Stamp};
 
 pub use progress::ShareProgress;
-pub use spec::{SHARES_MAX, ShareArg, ShareSpec, SpecError, resolve_names};
+pub use spec::{Audience, SHARES_MAX, ShareArg, ShareSpec, SpecError, resolve_names};
 
 /// Threads that hash: past them no disk keeps up.
 const HASHERS_MAX: usize = 64;
@@ -234,6 +234,7 @@ impl Sharing {
         let share = ShareId(u16::try_from(specs.len()).unwrap_or(u16::MAX));
         specs.push(spec.clone());
         drop(specs);
+        self.engine.catalogue.admit(&spec.name, spec.audience);
         self.engine.catalogue.set_root(share, Some(Arc::clone(&root)));
         self.engine.inbox.join(share, spec, root);
         self.phase.send_replace(Phase::Walking);

@@ -72,6 +72,16 @@ pub struct ShareArg {
     pub dir: PathBuf,
 }
 
+/// Who may see a share through the doors that go by names; the native door serves any peer that has a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Audience {
+    /// Everybody, without a name or a password.
+    Public,
+    /// Those who are given it.
+    #[default]
+    Members,
+}
+
 /// One folder to share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareSpec {
@@ -79,6 +89,16 @@ pub struct ShareSpec {
     pub name: String,
     /// The folder, absolute and without symbolic links.
     pub dir: PathBuf,
+    /// Who may see it.
+    pub audience: Audience,
+}
+
+impl ShareSpec {
+    /// The same for another audience.
+    #[must_use]
+    pub fn with_audience(self, audience: Audience) -> Self {
+        Self { audience, ..self }
+    }
 }
 
 impl ShareArg {
@@ -160,7 +180,7 @@ fn check_apart(found: &[(Option<String>, PathBuf)]) -> Result<(), SpecError> {
 
 fn name_one(name: Option<String>, dir: PathBuf, taken: &mut Vec<String>) -> Result<ShareSpec, SpecError> {
     if let Some(name) = name {
-        return Ok(ShareSpec { name: check_name(&name)?, dir });
+        return Ok(ShareSpec { name: check_name(&name)?, dir, audience: Audience::default() });
     }
     let base = dir.file_name().unwrap_or(OsStr::new(ROOT_NAME)).to_string_lossy();
     let base = check_name(&base)?;
@@ -168,7 +188,7 @@ fn name_one(name: Option<String>, dir: PathBuf, taken: &mut Vec<String>) -> Resu
     let free = std::iter::once(base.clone()).chain(numbered).find(|name| !taken.contains(name));
     let name = check_name(&free.unwrap_or(base))?;
     taken.push(name.clone());
-    Ok(ShareSpec { name, dir })
+    Ok(ShareSpec { name, dir, audience: Audience::default() })
 }
 
 /// The name in NFC, if it is one component that can be fetched on every system.

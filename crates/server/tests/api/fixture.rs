@@ -215,7 +215,7 @@ impl Peer {
     pub(crate) async fn announce(&self, door: &Door, epoch: u64, files: &[FileEntry]) -> Answer {
         let mut digest = ShareDigest::default();
         files.iter().for_each(|file| digest.add(file));
-        let doors = Doors { native: 18_965 };
+        let doors = Doors::native(18_965);
         let what = Announcement { name: self.name.parse().unwrap(), doors, epoch, digest };
         door.send(self.ask(Method::PUT, "").json(&what)).await
     }

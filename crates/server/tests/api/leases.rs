@@ -16,7 +16,7 @@ async fn a_silent_peer_leaves_with_its_lease() {
     let (peer, now) = (PeerId::from_bytes([1; 32]), Moment::from_millis(0));
     let what = Announcement {
         name: "silent".parse().unwrap(),
-        doors: Doors { native: 1 },
+        doors: Doors::native(1),
         epoch: 1,
         digest: ShareDigest::default(),
     };

@@ -65,7 +65,7 @@ fn writes(peer: &Peer) -> [Ask; 4] {
     let below = |method, below: &str| Ask::new(method, &format!("/api/v1/peers/{}{below}", peer.id));
     let what = Announcement {
         name: "evil".parse().unwrap(),
-        doors: Doors { native: 1 },
+        doors: Doors::native(1),
         epoch: 9,
         digest: ShareDigest::default(),
     };

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Doors;
-use crate::{ContentHash, PeerId, PeerName};
+use super::{Doors, PeerRow};
+use crate::{ContentHash, PeerId, PeerName, SharePath, percent};
 
 /// A live peer that has a content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -20,9 +20,34 @@ pub struct Source {
     pub address: SocketAddr,
     /// Every door's port.
     pub doors: Doors,
+    /// Where in its shares it has the content, if it has a door that goes by names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<SharePath>,
+    /// The same as a URL of its FTP door. What is not public there asks for a name and a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ftp://192.168.1.7:2121/music/Artist/Song.flac")]
+    pub ftp: Option<String>,
     /// It is still downloading the content itself, and gives the pieces that it has: ask it which.
     #[serde(default, skip_serializing_if = "is_false")]
     pub partial: bool,
+}
+
+/// A peer as a whole source, without a word of where.
+impl From<PeerRow> for Source {
+    fn from(row: PeerRow) -> Self {
+        let PeerRow { peer, name, address, doors, .. } = row;
+        Self { peer, name, address, doors, path: None, ftp: None, partial: false }
+    }
+}
+
+impl Source {
+    /// The URL of its FTP door, as somebody at this distance reaches it, for where it has the content.
+    #[must_use]
+    pub fn ftp_url(&self) -> Option<String> {
+        let (door, path) = (self.doors.ftp?, self.path.as_ref()?);
+        let address = SocketAddr::new(self.address.ip(), door.port);
+        Some(format!("ftp://{address}/{}", percent::encode_path(path.as_str())))
+    }
 }
 
 /// `PUT /api/v1/peers/{id}/partials`: the contents a peer is downloading and can give pieces of, all of them.
@@ -47,7 +72,9 @@ mod tests {
             peer: PeerId::from_bytes([1; 32]),
             name: "anna".parse().unwrap(),
             address: ([127, 0, 0, 1], 1).into(),
-            doors: Doors { native: 1 },
+            doors: Doors::native(1),
+            path: None,
+            ftp: None,
             partial: false,
         };
         let partial = Source { partial: true, ..whole.clone() };

@@ -149,7 +149,13 @@ fn folders_can_be_added_while_others_are_shared() {
 #[test]
 fn what_can_t_begin_says_why() {
     let fixture = Fixture::new();
-    let spec = || vec![ShareSpec { name: "s".to_owned(), dir: fixture.at("").components().collect() }];
+    let spec = || {
+        vec![ShareSpec {
+            name: "s".to_owned(),
+            dir: fixture.at("").components().collect(),
+            audience: Audience::Members,
+        }]
+    };
     let start = |specs, options: ShareOptions, catalogue: &Arc<Catalogue>| {
         Sharing::start(specs, &options, Arc::clone(catalogue)).unwrap_err().to_string()
     };
@@ -160,7 +166,8 @@ fn what_can_t_begin_says_why() {
     );
     let private = vec![fixture.at("")];
     assert!(start(spec(), ShareOptions { private, ..fixture.options() }, &fresh).contains("own home"));
-    let missing = vec![ShareSpec { name: "s".to_owned(), dir: fixture.at("missing") }];
+    let missing =
+        vec![ShareSpec { name: "s".to_owned(), dir: fixture.at("missing"), audience: Audience::Members }];
     assert!(start(missing, fixture.options(), &fresh).contains("can't share"));
     let _first = Sharing::start(spec(), &fixture.options(), Arc::clone(&fresh)).unwrap();
     assert!(start(spec(), fixture.options(), &fresh).contains("another share"));

@@ -68,7 +68,11 @@ impl Fixture {
     pub(super) fn begin(&mut self, options: &ShareOptions) {
         self.sharing = None;
         self.catalogue = Arc::default();
-        let spec = ShareSpec { name: "s".to_owned(), dir: self.at("").components().collect() };
+        let spec = ShareSpec {
+            name: "s".to_owned(),
+            dir: self.at("").components().collect(),
+            audience: Audience::Members,
+        };
         let sharing = Sharing::start(vec![spec], options, Arc::clone(&self.catalogue)).unwrap();
         self.notes = sharing.take_notes();
         self.sharing = Some(sharing);

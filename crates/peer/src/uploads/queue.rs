@@ -1,4 +1,4 @@
-//! Upload slots as requests see them: wait for one, hold it while the body is sent, give it back by dropping it.
+//! Upload slots as uploads see them: wait for one, hold it while bytes are sent, give it back by dropping it.
 //!
 //! Invariant: a slot that was granted to somebody who has gone meanwhile goes on to the next in the queue.
 
@@ -12,14 +12,14 @@ use super::slots::{Answer, Asker, RETRY_AFTER, Slots, Ticket};
 
 /// Every slot is taken and the queue is long: come back later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Busy {
+pub struct Busy {
     /// How much later.
-    pub(crate) retry_after: Duration,
+    pub retry_after: Duration,
 }
 
-/// The slots of a peer, shared by all its doors. Cheap to clone.
+/// The slots of a peer. Cheap to clone.
 #[derive(Clone)]
-pub struct UploadSlots {
+pub(super) struct UploadSlots {
     state: Arc<Mutex<State>>,
 }
 
@@ -28,16 +28,21 @@ struct State {
     waiting: HashMap<Ticket, (Asker, oneshot::Sender<Slot>)>,
 }
 
+impl std::fmt::Debug for UploadSlots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UploadSlots").finish_non_exhaustive()
+    }
+}
+
 impl UploadSlots {
     /// So many in all, and so many at most for one peer (or, for who shows no key, one address).
-    #[must_use]
-    pub fn new(total: usize, per_peer: usize) -> Self {
+    pub(super) fn new(total: usize, per_peer: usize) -> Self {
         let state = State { slots: Slots::new(total, per_peer), waiting: HashMap::new() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// Waits for a slot.
-    pub(crate) async fn take(&self, asker: Asker) -> Result<Slot, Busy> {
+    pub(super) async fn take(&self, asker: Asker) -> Result<Slot, Busy> {
         let busy = Busy { retry_after: RETRY_AFTER };
         let (mut waiting, until) = match self.ask(asker) {
             Ok(slot) => return Ok(slot),
@@ -95,7 +100,7 @@ impl Drop for Waiting {
 }
 
 /// A slot; dropping it gives it to the next.
-pub(crate) struct Slot {
+pub(super) struct Slot {
     slots: UploadSlots,
     asker: Asker,
 }

@@ -11,35 +11,35 @@ use std::time::{Duration, Instant};
 use peerage_wire::PeerId;
 
 /// How long an asker waits for a slot before it is told to come back: shorter than any client's patience.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(5);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Requests that wait at the same time: each holds a connection.
-pub(crate) const QUEUE_MAX: usize = 256;
+pub(super) const QUEUE_MAX: usize = 256;
 /// Requests of one asker that wait at the same time.
-pub(crate) const QUEUE_PER_ASKER_MAX: usize = 16;
+pub(super) const QUEUE_PER_ASKER_MAX: usize = 16;
 /// When one that was turned away may ask again.
-pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Who wants a slot: a key, or the address of someone who showed none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Asker {
+pub(super) enum Asker {
     Peer(PeerId),
     Address(IpAddr),
 }
 
 /// A place in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Ticket(u64);
+pub(super) struct Ticket(u64);
 
 /// What asking for a slot gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(super) enum Answer {
     Granted,
     Wait { ticket: Ticket, until: Instant },
     Refused,
 }
 
 /// The slots of one door.
-pub(crate) struct Slots {
+pub(super) struct Slots {
     total: usize,
     per_asker: usize,
     busy: usize,
@@ -51,7 +51,7 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn new(total: usize, per_asker: usize) -> Self {
+    pub(super) fn new(total: usize, per_asker: usize) -> Self {
         Self {
             total,
             per_asker,
@@ -64,7 +64,7 @@ impl Slots {
     }
 
     /// Asks for a slot. Where one is free for this asker nobody else that waits could have taken it.
-    pub(crate) fn ask(&mut self, asker: Asker, now: Instant) -> Answer {
+    pub(super) fn ask(&mut self, asker: Asker, now: Instant) -> Answer {
         if self.may_run(asker) {
             self.start(asker);
             return Answer::Granted;
@@ -85,7 +85,7 @@ impl Slots {
     }
 
     /// Gives a slot back; whoever holds the returned ticket has it from now on.
-    pub(crate) fn release(&mut self, asker: Asker, now: Instant) -> Option<Ticket> {
+    pub(super) fn release(&mut self, asker: Asker, now: Instant) -> Option<Ticket> {
         self.busy = self.busy.saturating_sub(1);
         if let Some(count) = self.running.get_mut(&asker) {
             *count -= 1;
@@ -108,7 +108,7 @@ impl Slots {
     }
 
     /// Leaves the queue; `false` where the ticket has got its slot, or is not known any more.
-    pub(crate) fn leave(&mut self, asker: Asker, ticket: Ticket) -> bool {
+    pub(super) fn leave(&mut self, asker: Asker, ticket: Ticket) -> bool {
         let Some(queue) = self.waiting.get_mut(&asker) else { return false };
         let before = queue.len();
         queue.retain(|(waiting, _)| *waiting != ticket);
