@@ -2,13 +2,15 @@
 //!
 //! Invariant: every flag has a `PEERAGE_…` variable; its value in `config.toml` goes by the flag's own long name.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use peerage_doors::ftp::{self, PortRange};
 use peerage_peer::rate::{RATE_DOWN_MIN, RateLimit, RateLimits};
+use peerage_peer::share::Audience;
 use peerage_wire::{Kind, PeerName, api, parse_bytes};
 
 /// Find any file on anyone's machine and fetch it straight from there.
@@ -71,7 +73,8 @@ pub(crate) enum Command {
     Index(IndexArgs),
     /// Share folders: register their files and serve them.
     #[command(after_help = "Examples:\n  peerage share ~/Music\n  \
-        peerage share Scans=/srv/scans ~/Papers --exclude '*.tmp' --index http://nas:18964")]
+        peerage share Scans=/srv/scans ~/Papers --exclude '*.tmp' --index http://nas:18964\n  \
+        peerage share ~/Music --ftp 0.0.0.0 --audience public")]
     Share(ShareArgs),
     /// Find files by words in their names.
     #[command(after_help = "Examples:\n  peerage search blue note --type audio --min-size 10M\n  \
@@ -90,6 +93,9 @@ pub(crate) enum Command {
     /// Show who is here.
     #[command(after_help = "Example:\n  peerage peers --json")]
     Peers(PeersArgs),
+    /// Say who may log in at the FTP door of this home.
+    #[command(name = "ftp-user", after_help = "Example:\n  peerage ftp-user add anna --share music")]
+    FtpUser(FtpUserArgs),
     /// Type commands: register, search, list, download, quit (the same as no command at all).
     #[command(after_help = "Example:\n  peerage shell --index http://nas:18964")]
     Shell(ShellArgs),
@@ -131,6 +137,115 @@ pub(crate) struct ShareArgs {
     /// Leave out files and folders that match, by name or by path below the share; `{a,b}` is either.
     #[arg(long, env = "PEERAGE_EXCLUDE", value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
+    /// Who sees these folders by FTP and in a browser: everybody, or only who is given them (`peerage ftp-user`). Other
+    /// peers find and fetch them either way.
+    #[arg(long, env = "PEERAGE_AUDIENCE", value_enum, default_value_t)]
+    pub(crate) audience: AudienceArg,
+    #[command(flatten)]
+    pub(crate) ftp: FtpArgs,
+}
+
+/// [`Audience`] as a flag's value.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum AudienceArg {
+    /// Everybody.
+    Public,
+    /// Who is given them.
+    #[default]
+    Members,
+}
+
+impl From<AudienceArg> for Audience {
+    fn from(audience: AudienceArg) -> Self {
+        match audience {
+            AudienceArg::Public => Self::Public,
+            AudienceArg::Members => Self::Members,
+        }
+    }
+}
+
+/// The FTP door.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FtpArgs {
+    /// Serve over FTP as well, for reading (default: 127.0.0.1:2121, or another port where that is taken).
+    #[arg(long, env = "PEERAGE_FTP", value_name = "ADDR", num_args = 0..=1, default_missing_value = "", value_parser = parse_ftp_address)]
+    pub(crate) ftp: Option<FtpAddress>,
+    /// Whether FTP clients must use TLS (default: `optional` on loopback, `required` elsewhere).
+    #[arg(long, env = "PEERAGE_FTP_TLS", value_enum, value_name = "WHEN")]
+    pub(crate) ftp_tls: Option<FtpTls>,
+    /// The ports of FTP's data connections, to be let through a firewall (default: any free one).
+    #[arg(long, env = "PEERAGE_FTP_PASSIVE", value_name = "FIRST-LAST")]
+    pub(crate) ftp_passive: Option<PortRange>,
+    /// The IPv4 address that FTP clients are told to connect to for data, where it is not the one they came to.
+    #[arg(long, env = "PEERAGE_FTP_ADVERTISE", value_name = "IP")]
+    pub(crate) ftp_advertise: Option<Ipv4Addr>,
+}
+
+/// Where the FTP door is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FtpAddress {
+    pub(crate) address: SocketAddr,
+    /// Whether the port was asked for, so that no other will do.
+    pub(crate) is_port_given: bool,
+}
+
+/// [`ftp::Tls`] as a flag's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FtpTls {
+    /// To log in, and for data.
+    Required,
+    /// As the client likes.
+    Optional,
+    /// Not at all.
+    Off,
+}
+
+/// Nothing, an address, a port, or both.
+fn parse_ftp_address(text: &str) -> Result<FtpAddress, String> {
+    let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let whole = |ip, port, is_port_given| FtpAddress { address: SocketAddr::new(ip, port), is_port_given };
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    match (text.parse::<SocketAddr>(), bare.parse::<IpAddr>(), text.trim_start_matches(':').parse::<u16>()) {
+        _ if text.is_empty() => Ok(whole(loopback, ftp::FTP_PORT, false)),
+        (Ok(address), _, _) => Ok(whole(address.ip(), address.port(), true)),
+        (_, Ok(ip), _) => Ok(whole(ip, ftp::FTP_PORT, false)),
+        (_, _, Ok(port)) => Ok(whole(loopback, port, true)),
+        _ => Err("expected an address, a port or both, such as `0.0.0.0:2121`; folders go before `--ftp`"
+            .to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct FtpUserArgs {
+    #[command(subcommand)]
+    pub(crate) what: FtpUserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FtpUserCommand {
+    /// Add a user, or give one a new password; it is asked for.
+    #[command(after_help = "Examples:\n  peerage ftp-user add anna --share music\n  \
+        peerage ftp-user add backup --password-file /run/secrets/backup")]
+    Add {
+        /// The name to log in with.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// A share the user is given beside the public ones (default: all shares); several times for several.
+        #[arg(long, value_name = "SHARE")]
+        share: Vec<String>,
+        /// A file whose first line is the password; `-` is standard input.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Show who there is.
+    List,
+    /// Remove a user; running sessions go on.
+    Remove {
+        /// The name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
 }
 
 /// What a peer that serves is called and where it listens.

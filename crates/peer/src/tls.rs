@@ -12,8 +12,8 @@ use peerage_wire::PeerId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
@@ -34,6 +34,24 @@ const SPKI_HEAD: [u8; 12] = [48, 42, 48, 5, 6, 3, 43, 101, 112, 3, 33, 0];
 pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
     let provider = provider();
     let verifier = Arc::new(AnyPeer { algorithms: provider.signature_verification_algorithms });
+    let mut config = shown_by(identity, provider, verifier)?;
+    config.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// For a door that speaks another protocol than HTTP: shows this peer's key, and asks for none.
+///
+/// # Errors
+/// When the certificate can't be made.
+pub fn plain_server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
+    Ok(Arc::new(shown_by(identity, provider(), Arc::new(NoClientAuth {}))?))
+}
+
+fn shown_by(
+    identity: &Identity,
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, Error> {
     let (certificate, key) = self_signed(identity)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -41,8 +59,7 @@ pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
         .with_single_cert(vec![certificate], key.into())?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    config.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// For a connection to the peer `expected`: shows this peer's key, and goes on with that other key only.

@@ -2,6 +2,8 @@
 
 mod completions;
 mod demo;
+mod ftp_door;
+mod ftp_user;
 mod get;
 mod index;
 mod list;
@@ -36,6 +38,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         Some(Command::List(args)) => runtime.block_on(list::run(args)),
         Some(Command::Get(args)) => runtime.block_on(get::run(&home, args)),
         Some(Command::Peers(args)) => runtime.block_on(peers::run(args)),
+        Some(Command::FtpUser(args)) => ftp_user::run(&home, args),
         Some(Command::Demo(args)) => runtime.block_on(demo::run(args)),
         Some(Command::Completions { shell }) => completions::completions(shell),
         Some(Command::Man) => completions::man(),

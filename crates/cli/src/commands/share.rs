@@ -11,6 +11,7 @@ use peerage_wire::{PeerName, format_bytes, limits, shown};
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::args::{PeerArgs, ShareArgs};
+use crate::commands::ftp_door::{FtpPort, RunningFtp};
 use crate::commands::{client_of, interrupted};
 use crate::failure::{Failure, Outcome};
 use crate::print::say;
@@ -22,10 +23,12 @@ const LOOK: Duration = Duration::from_millis(200);
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(home: &Path, args: ShareArgs) -> Outcome {
-    let specs = specs_of(&args.dirs)?;
+    let audience = args.audience.into();
+    let specs: Vec<_> = specs_of(&args.dirs)?.into_iter().map(|spec| spec.with_audience(audience)).collect();
     client_of(&args.index)?;
     let options = ShareOptions { exclude: args.exclude, ..ShareOptions::default() };
-    let mut share = LiveShare::start(home, &args.index.url, &args.peer, specs, options).await?;
+    let ftp = FtpPort::open(home, &args.ftp).await?;
+    let mut share = LiveShare::start(home, &args.index.url, &args.peer, specs, options, ftp).await?;
     tokio::select! {
         () = share.watch() => {}
         () = interrupted() => {}
@@ -51,6 +54,7 @@ pub(crate) fn peer_name(given: Option<&PeerName>) -> PeerName {
 /// A running peer that tells a person how it is doing.
 pub(crate) struct LiveShare {
     peer: Peer,
+    ftp: Option<RunningFtp>,
     line: ShareLine,
     started: Instant,
     told: Told,
@@ -73,6 +77,7 @@ impl LiveShare {
         peer: &PeerArgs,
         shares: Vec<ShareSpec>,
         options: ShareOptions,
+        ftp: Option<FtpPort>,
     ) -> Outcome<Self> {
         let name = peer_name(peer.name.as_ref());
         for spec in &shares {
@@ -85,8 +90,8 @@ impl LiveShare {
             name: name.clone(),
             listen: peer.listen,
             limits: peer.limits.clone().into(),
-            ftp: None,
-            shares,
+            ftp: ftp.as_ref().map(FtpPort::announced),
+            shares: shares.clone(),
             options,
         };
         let running = Peer::start(config).await.map_err(of_peer)?;
@@ -99,7 +104,9 @@ impl LiveShare {
             ));
         }
         say(format_args!("serving at {address} as {} (peer {})", shown(name.as_str()), running.id().short()));
-        Ok(Self { peer: running, line: ShareLine::new(), started: Instant::now(), told: Told::default() })
+        let ftp = ftp.map(|port| port.run(&running, &shares)).transpose()?;
+        let (line, started, told) = (ShareLine::new(), Instant::now(), Told::default());
+        Ok(Self { peer: running, ftp, line, started, told })
     }
 
     /// The peer's downloads.
@@ -136,7 +143,12 @@ impl LiveShare {
     /// Leaves the index and stops serving.
     pub(crate) async fn stop(self) {
         self.line.clear();
-        self.peer.stop().await;
+        let ftp = async {
+            if let Some(ftp) = self.ftp {
+                ftp.close().await;
+            }
+        };
+        tokio::join!(self.peer.stop(), ftp);
     }
 
     async fn step(&mut self) {

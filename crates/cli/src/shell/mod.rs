@@ -185,7 +185,7 @@ impl Shell {
                 let specs = commands::specs_of(&[dir])?;
                 let options = ShareOptions::default();
                 self.share =
-                    Some(LiveShare::start(&self.home, &self.index, &self.peer, specs, options).await?);
+                    Some(LiveShare::start(&self.home, &self.index, &self.peer, specs, options, None).await?);
             }
         }
         match &mut self.share {
