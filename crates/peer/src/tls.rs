@@ -2,7 +2,7 @@
 //!
 //! Invariants: names, dates and issuers in a certificate mean nothing here; a client goes on only with the key
 //! it was told to expect; the handshake's signature is always verified, so a certificate that somebody copied
-//! proves nothing. There is no session resumption: a resumed session would carry over an identity that was
+//! proves nothing. Where keys are asked for there is no session resumption: a resumed session would carry over an identity that was
 //! checked in another connection and skip the check in this one, and a full handshake costs about a
 //! millisecond once for each kept connection.
 
@@ -13,7 +13,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoClientAuth, NoServerSessionStorage};
+use rustls::server::{NoClientAuth, NoServerSessionStorage, ServerSessionMemoryCache};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
@@ -23,6 +23,9 @@ use crate::identity::Identity;
 
 /// The only protocol spoken.
 const ALPN_HTTP1: &[u8] = b"http/1.1";
+
+/// Sessions that may be resumed at a door without client keys, some 200 bytes each: four for every connection it takes.
+const SESSIONS_KEPT: usize = 256;
 
 /// What precedes the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410, section 4).
 const SPKI_HEAD: [u8; 12] = [48, 42, 48, 5, 6, 3, 43, 101, 112, 3, 33, 0];
@@ -39,12 +42,16 @@ pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-/// For a door that speaks another protocol than HTTP: shows this peer's key, and asks for none.
+/// For a door that speaks another protocol than HTTP: shows this peer's key, and asks for none. Since nobody is known by
+/// a key here, sessions may be resumed: FTP makes a connection for every file.
 ///
 /// # Errors
 /// When the certificate can't be made.
 pub fn plain_server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
-    Ok(Arc::new(shown_by(identity, provider(), Arc::new(NoClientAuth {}))?))
+    let mut config = shown_by(identity, provider(), Arc::new(NoClientAuth {}))?;
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS_KEPT);
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
 }
 
 fn shown_by(
