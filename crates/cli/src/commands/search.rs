@@ -7,7 +7,7 @@ use peerage_wire::{format_bytes, limits, shown};
 use crate::args::SearchArgs;
 use crate::commands::client_of;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::print::{Column, Table, put_json, say};
+use crate::print::{Column, Table, put, put_json, say};
 
 pub(crate) async fn run(args: SearchArgs) -> Outcome {
     let client = client_of(&args.index)?;
@@ -36,6 +36,9 @@ pub(crate) async fn run(args: SearchArgs) -> Outcome {
         return page.hits.iter().try_for_each(put_json);
     }
     results(&page.hits).put()?;
+    for (number, url) in ftp_urls(&page.hits) {
+        put(format_args!("{number}  {}", shown(url)))?;
+    }
     for remark in remarks(&page) {
         say(remark);
     }
@@ -82,6 +85,14 @@ pub(crate) fn results(hits: &[Hit]) -> Table {
         ]);
     }
     table
+}
+
+/// Where hits are fetched by FTP, by the number of their row: at the first source that has such a door.
+fn ftp_urls(hits: &[Hit]) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(hits).filter_map(|(number, hit)| {
+        let url = hit.sources.iter().find_map(|source| source.ftp.as_deref())?;
+        Some((number, url))
+    })
 }
 
 fn remarks(page: &Page<Hit>) -> Vec<String> {
