@@ -16,6 +16,7 @@ mod size;
 
 pub mod api;
 pub mod bundle;
+pub mod html;
 pub mod limits;
 pub mod percent;
 pub mod session;

@@ -1,0 +1,45 @@
+//! A text in a page: what a stranger wrote shows as it is there, and does nothing.
+
+use std::fmt::{self, Display, Write};
+
+use crate::shown;
+
+/// Wraps a text, a stranger's too, for an element's content or a quoted attribute.
+#[must_use]
+pub const fn text(raw: &str) -> Text<'_> {
+    Text(raw)
+}
+
+/// A text without markup, nor what [`shown`] takes out.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a>(&'a str);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = shown(self.0).to_string();
+        for c in shown.chars() {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_only_ever_text() {
+        let nasty = "<script>alert('x')</script>&\"\u{202e}\x1b[2J é";
+        let safe = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;\u{fffd}\u{fffd}[2J é";
+        assert_eq!(text(nasty).to_string(), safe);
+        assert_eq!(text("").to_string(), "");
+    }
+}
