@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use peerage_doors::ftp::{self, PortRange};
 use peerage_peer::rate::{RATE_DOWN_MIN, RateLimit, RateLimits};
+use peerage_peer::serve::{HttpListen, NotLocal};
 use peerage_peer::share::Audience;
 use peerage_wire::{Kind, PeerName, api, parse_bytes};
 
@@ -74,7 +75,8 @@ pub(crate) enum Command {
     /// Share folders: register their files and serve them.
     #[command(after_help = "Examples:\n  peerage share ~/Music\n  \
         peerage share Scans=/srv/scans ~/Papers --exclude '*.tmp' --index http://nas:18964\n  \
-        peerage share ~/Music --ftp 0.0.0.0 --audience public")]
+        peerage share ~/Music --ftp 0.0.0.0 --audience public\n  \
+        peerage share ~/Music --http --audience public")]
     Share(ShareArgs),
     /// Find files by words in their names.
     #[command(after_help = "Examples:\n  peerage search blue note --type audio --min-size 10M\n  \
@@ -141,8 +143,32 @@ pub(crate) struct ShareArgs {
     /// peers find and fetch them either way.
     #[arg(long, env = "PEERAGE_AUDIENCE", value_enum, default_value_t)]
     pub(crate) audience: AudienceArg,
+    /// Open the folder door without TLS too, for browsers and players of this machine (default: 127.0.0.1:18966, or another
+    /// port where that is taken).
+    #[arg(
+        long,
+        env = "PEERAGE_HTTP",
+        value_name = "ADDR",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = parse_http
+    )]
+    pub(crate) http: Option<HttpSwitch>,
     #[command(flatten)]
     pub(crate) ftp: FtpArgs,
+}
+
+/// Whether to open the folder door without TLS, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HttpSwitch(pub(crate) Option<HttpListen>);
+
+/// An address, or as variables and settings say yes and no.
+fn parse_http(text: &str) -> Result<HttpSwitch, NotLocal> {
+    Ok(HttpSwitch(match text.trim().to_ascii_lowercase().as_str() {
+        "" | "0" | "n" | "no" | "f" | "false" | "off" => None,
+        "1" | "y" | "yes" | "t" | "true" | "on" => Some(HttpListen::USUAL),
+        address => Some(address.parse()?),
+    }))
 }
 
 /// [`Audience`] as a flag's value.

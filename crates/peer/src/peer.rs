@@ -1,6 +1,6 @@
-//! A whole peer in one handle: its share, its native door and its registration, started and stopped together.
+//! A whole peer in one handle: its share, its doors and its registration, started and stopped together.
 //!
-//! Invariants: one process a home (the lock is held as long as the handle lives); the door is open before anything is
+//! Invariants: one process a home (the lock is held as long as the handle lives); the doors are open before anything is
 //! registered, so whatever the index says is here can be fetched; stopping says quit first, so nobody is sent to a
 //! door that is closing.
 
@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use peerage_wire::api::FtpDoor;
@@ -19,10 +20,11 @@ use crate::home::{Home, HomeError};
 use crate::identity::{Identity, IdentityError};
 use crate::index_client::{IndexClient, IndexError};
 use crate::partials::Partials;
-use crate::presence::{Appearance, Owner, Presence, listen};
+use crate::presence::{Appearance, Listeners, Owner, Presence, USUAL, listen};
 use crate::queue::{self, Host, Queue, Standing};
 use crate::rate::RateLimits;
 use crate::register::Registration;
+use crate::serve::HttpListen;
 use crate::share::{Phase, ShareArg, ShareError, ShareOptions, ShareProgress, ShareSpec, Sharing};
 use crate::uploads::Uploads;
 
@@ -46,6 +48,8 @@ pub struct PeerConfig {
     pub name: PeerName,
     /// Where to serve; `None` for the default port, or a free one where that is taken.
     pub listen: Option<SocketAddr>,
+    /// Where to open the folder door without TLS as well, for this machine.
+    pub http: Option<HttpListen>,
     /// Its FTP door, to be announced; whoever opens it runs it.
     pub ftp: Option<FtpDoor>,
     /// The folders to share.
@@ -81,12 +85,21 @@ pub enum PeerError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// The port for plain HTTP can't be opened.
+    #[error("can't serve HTTP on {address}: {source}\nhint: give another port with `--http ADDR:PORT`")]
+    ListenHttp {
+        /// What was asked for.
+        address: SocketAddr,
+        /// The system's words.
+        source: std::io::Error,
+    },
 }
 
 /// A running peer. Dropping it stops it without saying quit; [`Peer::stop`] is the polite way.
 pub struct Peer {
     identity: Arc<Identity>,
     address: SocketAddr,
+    http: Option<SocketAddr>,
     catalogue: Arc<Catalogue>,
     uploads: Uploads,
     sharing: Sharing,
@@ -106,9 +119,9 @@ impl Peer {
         let lock = queue::take(&home).await?;
         let identity = Arc::new(Identity::load_or_create(home.path())?);
         let host = Host::open(&home, lock, Arc::clone(&identity), Standing::Peer, config.limits.down);
-        let failed = |(address, source)| PeerError::Listen { address, source };
-        let listener = listen(config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(|source| failed((UNKNOWN, source)))?;
+        let listeners = open_ports(config.listen, config.http).await?;
+        let address = address_of(&listeners.native)?;
+        let http = listeners.http.as_ref().map(address_of).transpose()?;
         let catalogue = Arc::new(Catalogue::with_partials(host.queue().partials().clone()));
         let mut options = config.options;
         options.cache = Some(home.state_file(CACHE_FILE));
@@ -124,9 +137,9 @@ impl Peer {
         let uploads = Uploads::new(config.limits.up);
         let (index, name, ftp) = (config.index, config.name, config.ftp);
         let appearance = Appearance { index, name, uploads: uploads.clone(), ftp, here: None };
-        let presence = Presence::open(&owner, listener, &catalogue, appearance, is_walked)?;
+        let presence = Presence::open(&owner, listeners, &catalogue, appearance, is_walked)?;
         let notes = sharing.take_notes();
-        Ok(Self { identity, address, catalogue, uploads, notes, sharing, presence, host })
+        Ok(Self { identity, address, http, catalogue, uploads, notes, sharing, presence, host })
     }
 
     /// Who it is.
@@ -151,6 +164,12 @@ impl Peer {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its folder door is open without TLS.
+    #[must_use]
+    pub const fn http_address(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// What it shares.
@@ -224,6 +243,18 @@ impl Peer {
         let mut sharing = self.sharing;
         let _ = tokio::task::spawn_blocking(move || sharing.stop()).await;
     }
+}
+
+async fn open_ports(native: Option<SocketAddr>, http: Option<HttpListen>) -> Result<Listeners, PeerError> {
+    let failed = |(address, source)| PeerError::Listen { address, source };
+    let native = listen(native, USUAL).await.map_err(failed)?;
+    let Some(http) = http else { return Ok(Listeners { native, http: None }) };
+    let failed = |(address, source)| PeerError::ListenHttp { address, source };
+    Ok(Listeners { native, http: Some(http.open().await.map_err(failed)?) })
+}
+
+fn address_of(listener: &TcpListener) -> Result<SocketAddr, PeerError> {
+    listener.local_addr().map_err(|source| PeerError::Listen { address: UNKNOWN, source })
 }
 
 /// Stands for an address that the system would not tell.

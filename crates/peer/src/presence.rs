@@ -1,7 +1,7 @@
-//! What others see of a peer: its open door, and its registration with an index.
+//! What others see of a peer: its open doors, and its registration with an index.
 //!
-//! Invariants: the door is open before anything is registered, so whatever the index says is here can be fetched;
-//! closing says quit first, so nobody is sent to a door that is closing. Dropping it closes both without a word.
+//! Invariants: the doors are open before anything is registered, so whatever the index says is here can be fetched;
+//! closing says quit first, so nobody is sent to a door that is closing. Dropping it closes all without a word.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -36,6 +36,13 @@ pub(crate) struct Appearance {
     pub(crate) here: Option<mpsc::Sender<()>>,
 }
 
+/// Where its doors are open.
+pub(crate) struct Listeners {
+    pub(crate) native: TcpListener,
+    /// For the folder door without TLS.
+    pub(crate) http: Option<TcpListener>,
+}
+
 /// Whose presence it is.
 pub(crate) struct Owner<'a> {
     pub(crate) home: &'a Home,
@@ -43,29 +50,34 @@ pub(crate) struct Owner<'a> {
     pub(crate) identity: &'a Arc<Identity>,
 }
 
-/// An open door and its registration.
+/// Open doors and a registration.
 pub(crate) struct Presence {
     registration: watch::Receiver<Registration>,
     registrar: JoinHandle<()>,
     door: JoinHandle<io::Result<()>>,
+    http: Option<JoinHandle<()>>,
     stop_registrar: watch::Sender<bool>,
-    stop_door: watch::Sender<bool>,
+    stop_doors: watch::Sender<bool>,
 }
 
 impl Presence {
-    /// Opens the door, and registers what is in the catalogue once `is_ready` is over.
+    /// Opens the doors, and registers what is in the catalogue once `is_ready` is over.
     pub(crate) fn open(
         owner: &Owner<'_>,
-        listener: TcpListener,
+        listeners: Listeners,
         catalogue: &Arc<Catalogue>,
         appearance: Appearance,
         is_ready: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Self, HomeError> {
-        let native = listener.local_addr().map_or(0, |address| address.port());
+        let native = listeners.native.local_addr().map_or(0, |address| address.port());
         let first_epoch = owner.home.next_epoch(owner.lock)?;
-        let (stop_door, door_stopped) = watch::channel(false);
+        let (stop_doors, stopped) = watch::channel(false);
         let door = Door::new(Arc::clone(catalogue), Arc::clone(owner.identity), appearance.uploads);
-        let door = tokio::spawn(serve::run(listener, door, asked_to_stop(door_stopped)));
+        let door = Arc::new(door);
+        let http = listeners.http.map(|listener| {
+            tokio::spawn(serve::run_http(listener, Arc::clone(&door), asked_to_stop(stopped.clone())))
+        });
+        let door = tokio::spawn(serve::run(listeners.native, door, asked_to_stop(stopped)));
         let (state, registration) = watch::channel(Registration::Connecting);
         let (stop_registrar, registrar_stopped) = watch::channel(false);
         let registrar = Registrar {
@@ -84,7 +96,7 @@ impl Presence {
             is_ready.await;
             registrar.run(registrar_stopped).await;
         });
-        Ok(Self { registration, registrar, door, stop_registrar, stop_door })
+        Ok(Self { registration, registrar, door, http, stop_registrar, stop_doors })
     }
 
     /// How the registration stands.
@@ -96,14 +108,25 @@ impl Presence {
     pub(crate) async fn close(self, drain: Duration) {
         self.stop_registrar.send_replace(true);
         let _ = self.registrar.await;
-        self.stop_door.send_replace(true);
-        let _ = tokio::time::timeout(drain, self.door).await;
+        self.stop_doors.send_replace(true);
+        let closed = async {
+            let _ = self.door.await;
+            if let Some(http) = self.http {
+                let _ = http.await;
+            }
+        };
+        let _ = tokio::time::timeout(drain, closed).await;
     }
 }
 
+/// Where a peer serves unless it is told otherwise.
+pub(crate) const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), limits::PEER_PORT);
+
 /// Opens the port that was asked for; where none was, the usual one or a free one. The error comes with the address.
-pub(crate) async fn listen(asked: Option<SocketAddr>) -> Result<TcpListener, (SocketAddr, io::Error)> {
-    let usual = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), limits::PEER_PORT);
+pub(crate) async fn listen(
+    asked: Option<SocketAddr>,
+    usual: SocketAddr,
+) -> Result<TcpListener, (SocketAddr, io::Error)> {
     let address = asked.unwrap_or(usual);
     match TcpListener::bind(address).await {
         Err(error) if asked.is_none() && error.kind() == io::ErrorKind::AddrInUse => {

@@ -82,6 +82,11 @@ impl Honest {
 
     /// The same with slots and a rate of one's own making.
     pub(crate) async fn start_with(files: &[(&str, &[u8])], uploads: Uploads) -> Self {
+        Self::start_for(Audience::Members, files, uploads).await
+    }
+
+    /// The same for an audience.
+    pub(crate) async fn start_for(audience: Audience, files: &[(&str, &[u8])], uploads: Uploads) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().canonicalize().unwrap();
         for (name, bytes) in files {
@@ -90,14 +95,14 @@ impl Honest {
             write_long_ago(&path, bytes);
         }
         let catalogue = Arc::new(Catalogue::new());
-        let spec = ShareSpec { name: "share".to_owned(), dir: folder.clone(), audience: Audience::Members };
+        let spec = ShareSpec { name: "share".to_owned(), dir: folder.clone(), audience };
         let options = ShareOptions { watching: Watching::Poll, hashers: Some(1), ..ShareOptions::default() };
         let sharing = Sharing::start(vec![spec], &options, Arc::clone(&catalogue)).unwrap();
         sharing.first_scan_done().await;
         let identity = Arc::new(Identity::generate().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let source = source(&identity, listener.local_addr().unwrap());
-        let door = Door::new(Arc::clone(&catalogue), Arc::clone(&identity), uploads);
+        let door = Arc::new(Door::new(Arc::clone(&catalogue), Arc::clone(&identity), uploads));
         let door = tokio::spawn(serve::run(listener, door, std::future::pending())).abort_handle();
         Self { source, folder, door, catalogue, identity, _sharing: sharing, _temporary: temporary }
     }
@@ -108,8 +113,13 @@ impl Honest {
     }
 
     /// A second door of the same peer, not running yet.
-    pub(crate) fn another_door(&self) -> Door {
-        Door::new(Arc::clone(&self.catalogue), Arc::clone(&self.identity), Uploads::default())
+    pub(crate) fn another_door(&self) -> Arc<Door> {
+        self.another_door_with(Uploads::default())
+    }
+
+    /// The same with these slots.
+    pub(crate) fn another_door_with(&self, uploads: Uploads) -> Arc<Door> {
+        Arc::new(Door::new(Arc::clone(&self.catalogue), Arc::clone(&self.identity), uploads))
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

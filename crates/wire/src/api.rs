@@ -2,6 +2,7 @@
 //!
 //! Every list has one outer shape, [`Page`]. Unknown fields are ignored, so that either side may be newer.
 
+mod folder;
 mod source;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{ContentHash, FileEntry, Kind, PeerId, PeerName, ShareDigest, SharePath};
 
+pub use folder::{FolderRow, RowKind};
 pub use source::{PartialSet, Source};
 
 /// Every error's body.

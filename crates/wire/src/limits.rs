@@ -82,3 +82,5 @@ pub const CONTENT_BYTES_MAX: u64 = 16 << 40;
 pub const INDEX_PORT: u16 = 18_964;
 /// The port of a peer's native door where it is free.
 pub const PEER_PORT: u16 = 18_965;
+/// The port of a peer's folder door over plain HTTP, for its own machine, where it is free.
+pub const HTTP_PORT: u16 = 18_966;

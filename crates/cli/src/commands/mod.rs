@@ -24,7 +24,7 @@ pub(crate) use get::{Fetch, Fetched, Place};
 pub(crate) use list::{check_known, table as file_table};
 pub(crate) use peers::table as peer_table;
 pub(crate) use search::results;
-pub(crate) use share::{LiveShare, specs_of};
+pub(crate) use share::{LiveShare, OtherDoors, specs_of};
 
 /// Runs the command that was asked for; without one, the shell.
 pub(crate) fn run(arguments: Arguments) -> Outcome {

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use peerage_peer::peer::{Peer, PeerConfig, PeerError};
 use peerage_peer::queue::Queue;
 use peerage_peer::register::Registration;
-use peerage_peer::share::{ShareArg, ShareOptions, ShareSpec, resolve_names};
+use peerage_peer::serve::HttpListen;
+use peerage_peer::share::{Audience, ShareArg, ShareOptions, ShareSpec, resolve_names};
 use peerage_wire::{PeerName, format_bytes, limits, shown};
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::args::{PeerArgs, ShareArgs};
+use crate::args::{HttpSwitch, PeerArgs, ShareArgs};
 use crate::commands::ftp_door::{FtpPort, RunningFtp};
 use crate::commands::{client_of, interrupted};
 use crate::failure::{Failure, Outcome};
@@ -27,8 +28,9 @@ pub(crate) async fn run(home: &Path, args: ShareArgs) -> Outcome {
     let specs: Vec<_> = specs_of(&args.dirs)?.into_iter().map(|spec| spec.with_audience(audience)).collect();
     client_of(&args.index)?;
     let options = ShareOptions { exclude: args.exclude, ..ShareOptions::default() };
-    let ftp = FtpPort::open(home, &args.ftp).await?;
-    let mut share = LiveShare::start(home, &args.index.url, &args.peer, specs, options, ftp).await?;
+    let http = args.http.and_then(|HttpSwitch(http)| http);
+    let doors = OtherDoors { http, ftp: FtpPort::open(home, &args.ftp).await? };
+    let mut share = LiveShare::start(home, &args.index.url, &args.peer, specs, options, doors).await?;
     tokio::select! {
         () = share.watch() => {}
         () = interrupted() => {}
@@ -60,6 +62,13 @@ pub(crate) struct LiveShare {
     told: Told,
 }
 
+/// The doors beside the native one.
+#[derive(Default)]
+pub(crate) struct OtherDoors {
+    http: Option<HttpListen>,
+    ftp: Option<FtpPort>,
+}
+
 /// What was said last, so that only news is said.
 #[derive(Default)]
 struct Told {
@@ -77,7 +86,7 @@ impl LiveShare {
         peer: &PeerArgs,
         shares: Vec<ShareSpec>,
         options: ShareOptions,
-        ftp: Option<FtpPort>,
+        doors: OtherDoors,
     ) -> Outcome<Self> {
         let name = peer_name(peer.name.as_ref());
         for spec in &shares {
@@ -90,7 +99,8 @@ impl LiveShare {
             name: name.clone(),
             listen: peer.listen,
             limits: peer.limits.clone().into(),
-            ftp: ftp.as_ref().map(FtpPort::announced),
+            http: doors.http,
+            ftp: doors.ftp.as_ref().map(FtpPort::announced),
             shares: shares.clone(),
             options,
         };
@@ -103,8 +113,14 @@ impl LiveShare {
                 address.port()
             ));
         }
+        if let Some(http) = running.http_address() {
+            say(format_args!("folder door open at http://{http}/v1/shares/"));
+            if shares.iter().all(|spec| spec.audience != Audience::Public) {
+                say("note: nobody sees anything at the folder door\nhint: `--audience public`");
+            }
+        }
         say(format_args!("serving at {address} as {} (peer {})", shown(name.as_str()), running.id().short()));
-        let ftp = ftp.map(|port| port.run(&running, &shares)).transpose()?;
+        let ftp = doors.ftp.map(|port| port.run(&running, &shares)).transpose()?;
         let (line, started, told) = (ShareLine::new(), Instant::now(), Told::default());
         Ok(Self { peer: running, ftp, line, started, told })
     }

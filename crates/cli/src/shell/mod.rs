@@ -24,7 +24,7 @@ use peerage_wire::api::{Hit, ListParams, Matched, SearchParams};
 use peerage_wire::{Link, limits};
 
 use crate::args::{Arguments, Command, PeerArgs, ShellArgs};
-use crate::commands::{self, Fetch, LiveShare, Place};
+use crate::commands::{self, Fetch, LiveShare, OtherDoors, Place};
 use crate::config;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::print::{put, say};
@@ -184,8 +184,17 @@ impl Shell {
             None => {
                 let specs = commands::specs_of(&[dir])?;
                 let options = ShareOptions::default();
-                self.share =
-                    Some(LiveShare::start(&self.home, &self.index, &self.peer, specs, options, None).await?);
+                self.share = Some(
+                    LiveShare::start(
+                        &self.home,
+                        &self.index,
+                        &self.peer,
+                        specs,
+                        options,
+                        OtherDoors::default(),
+                    )
+                    .await?,
+                );
             }
         }
         match &mut self.share {

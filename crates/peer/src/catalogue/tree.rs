@@ -94,11 +94,24 @@ impl Viewer {
 }
 
 impl Listing {
+    /// The same from behind a child on, whether that is still there or not.
+    #[must_use]
+    pub fn after(self, name: &str, is_folder: bool) -> Self {
+        let Self { viewer, inside, from } = self;
+        let from = from.map(|_| behind(&inside, name, is_folder));
+        Self { viewer, inside, from }
+    }
+
     /// The next children; none after the last.
     pub fn next_page(&mut self, catalogue: &Catalogue) -> Vec<Child> {
+        self.next_children(catalogue, PAGE_CHILDREN)
+    }
+
+    /// The next children, at most `max`; fewer only where there are no more.
+    pub fn next_children(&mut self, catalogue: &Catalogue, max: usize) -> Vec<Child> {
         let state = catalogue.lock();
         let mut page = Vec::new();
-        while page.len() < PAGE_CHILDREN
+        while page.len() < max
             && let Some(from) = self.from.take()
         {
             let Some((name, node, next)) = state.child(&self.inside, &from) else { break };
@@ -129,12 +142,19 @@ impl State {
         Some(match rest.split_once('/') {
             Some((name, _)) => {
                 let node = Node::Folder { modified: record.stamp.modified_secs() };
-                (name.to_owned(), node, Bound::Included(format!("{inside}{name}0")))
+                (name.to_owned(), node, behind(inside, name, true))
             }
-            None => {
-                (rest.to_owned(), Node::File(record.entry(path)), Bound::Excluded(path.as_str().to_owned()))
-            }
+            None => (rest.to_owned(), Node::File(record.entry(path)), behind(inside, rest, false)),
         })
+    }
+}
+
+/// Where the children behind one begin.
+fn behind(inside: &str, name: &str, is_folder: bool) -> Bound<String> {
+    if is_folder {
+        Bound::Included(format!("{inside}{name}0"))
+    } else {
+        Bound::Excluded(format!("{inside}{name}"))
     }
 }
 
@@ -191,6 +211,13 @@ mod tests {
         );
         assert_eq!(catalogue.look(&all, Some(&path("a/x"))), Some(Node::Folder { modified: 0 }));
         assert_eq!(catalogue.look(&all, Some(&path("a/y"))), None);
+        for (after, is_folder, expected) in [("x!", false, "x-y"), ("x", true, "x0"), ("w", true, "x!")] {
+            let mut rest = catalogue.list(all.clone(), Some(&path("a"))).after(after, is_folder);
+            let next = rest.next_children(&catalogue, 1);
+            assert_eq!(next.iter().map(|child| child.name.as_str()).collect::<Vec<_>>(), [expected]);
+        }
+        let hidden = catalogue.list(Viewer::Anyone, Some(&path("a"))).after("x", true).next_page(&catalogue);
+        assert!(hidden.is_empty(), "a place in a folder does not open it");
         let file = catalogue.look(&all, Some(&path("b/f")));
         assert!(matches!(file, Some(Node::File(entry)) if entry.hash == ContentHash::of(b"b/f")));
     }

@@ -23,7 +23,7 @@ use crate::catalogue::Catalogue;
 use crate::home::{Home, HomeError, HomeLock};
 use crate::identity::Identity;
 use crate::index_client::IndexClient;
-use crate::presence::{Appearance, Owner, Presence, listen};
+use crate::presence::{Appearance, Listeners, Owner, Presence, USUAL, listen};
 use crate::rate::{RateLimit, RateLimits};
 use crate::uploads::Uploads;
 
@@ -176,12 +176,13 @@ async fn appear(owner: &Owner<'_>, queue: &Queue, passing: &Passing, present: &m
 
 async fn open_door(owner: &Owner<'_>, queue: &Queue, passing: &Passing) -> Result<Presence, String> {
     let listener =
-        listen(None).await.map_err(|(address, error)| format!("can't serve on {address}: {error}"))?;
+        listen(None, USUAL).await.map_err(|(address, error)| format!("can't serve on {address}: {error}"))?;
     let catalogue = Arc::new(Catalogue::with_partials(queue.partials().clone()));
     let (index, name) = (passing.index.clone(), passing.name.clone());
     let uploads = Uploads::new(passing.limits.up.clone());
     let appearance = Appearance { index, name, uploads, ftp: None, here: Some(passing.here.clone()) };
-    Presence::open(owner, listener, &catalogue, appearance, std::future::ready(()))
+    let listeners = Listeners { native: listener, http: None };
+    Presence::open(owner, listeners, &catalogue, appearance, std::future::ready(()))
         .map_err(|error| error.to_string())
 }
 

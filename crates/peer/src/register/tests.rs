@@ -140,6 +140,7 @@ async fn idle_peer(client: &IndexClient) -> (Peer, tempfile::TempDir) {
         index: client.clone(),
         name: "idle".parse().unwrap(),
         listen: Some(([127, 0, 0, 1], 0).into()),
+        http: None,
         ftp: None,
         shares: Vec::new(),
         limits: crate::rate::RateLimits::default(),

@@ -1,4 +1,4 @@
-//! What an answer consists of: nothing, a few bytes, or a content read as fast as it is taken.
+//! What an answer consists of: nothing, a few bytes, or a content or page that is read or made as fast as it is taken.
 //!
 //! Invariant: what is held for a body (its upload slot, its place in the rate) goes when all of it is sent.
 
@@ -24,6 +24,14 @@ pub(crate) struct DoorBody {
 enum Source {
     Bytes(Bytes),
     Content(Reading),
+    /// Made as they are taken; how many are to come nobody knows.
+    Chunks(Chunks),
+}
+
+/// Bytes to be sent, and where more come from until there are none.
+struct Chunks {
+    ready: Bytes,
+    rest: Box<dyn Iterator<Item = Bytes> + Send>,
 }
 
 /// What is held while a body is being sent.
@@ -47,11 +55,28 @@ impl DoorBody {
         Self { source: Source::Content(reading), held: Some(held) }
     }
 
-    const fn left_bytes(&self) -> u64 {
+    /// Chunks that are made one by one, each once the one before is sent.
+    pub(crate) fn chunks(chunks: impl Iterator<Item = Bytes> + Send + 'static, held: Option<Held>) -> Self {
+        let chunks = Chunks { ready: Bytes::new(), rest: Box::new(chunks) };
+        Self { source: Source::Chunks(chunks), held }
+    }
+
+    /// How much is to come, where that is known.
+    const fn left_bytes(&self) -> Option<u64> {
         match &self.source {
-            Source::Bytes(bytes) => bytes.len() as u64,
-            Source::Content(reading) => reading.left_bytes(),
+            Source::Bytes(bytes) => Some(bytes.len() as u64),
+            Source::Content(reading) => Some(reading.left_bytes()),
+            Source::Chunks(_) => None,
         }
+    }
+}
+
+impl Chunks {
+    fn next(&mut self, most: usize) -> Option<Bytes> {
+        while self.ready.is_empty() {
+            self.ready = self.rest.next()?;
+        }
+        Some(self.ready.split_to(self.ready.len().min(most)))
     }
 }
 
@@ -69,6 +94,7 @@ impl Body for DoorBody {
             Source::Bytes(bytes) if bytes.is_empty() => None,
             Source::Bytes(bytes) => Some(Ok(bytes.split_to(bytes.len().min(most)))),
             Source::Content(reading) => ready!(reading.poll_next(cx)),
+            Source::Chunks(chunks) => chunks.next(most).map(Ok),
         };
         if let (Some(held), Some(Ok(bytes))) = (&mut self.held, &next) {
             held.upload.sent(bytes.len());
@@ -77,10 +103,10 @@ impl Body for DoorBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left_bytes() == 0
+        self.left_bytes() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left_bytes())
+        self.left_bytes().map(SizeHint::with_exact).unwrap_or_default()
     }
 }

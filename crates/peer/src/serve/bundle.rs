@@ -14,8 +14,9 @@ use peerage_wire::api::codes;
 use peerage_wire::{ContentHash, bundle, limits};
 
 use super::Door;
-use super::blobs::{Caller, error, finish, hold, response};
+use super::answer::{Caller, finish, hold, response};
 use super::body::DoorBody;
+use super::refusal::Refusal;
 use crate::catalogue::{Catalogue, OpenedContent};
 
 /// The path it is asked at.
@@ -26,33 +27,29 @@ const BODY_BYTES_MAX: usize = limits::BUNDLE_CONTENTS_MAX * 66;
 const BODY_TIMEOUT: Duration = limits::HEADER_TIMEOUT;
 
 /// Answers with each content that is shared here.
-pub(crate) async fn answer(door: &Door, caller: &Caller, body: Incoming) -> Response<DoorBody> {
-    let hashes = match read(body).await {
-        Ok(hashes) => hashes,
-        Err(refusal) => return refusal,
-    };
-    let held = match hold(door, caller).await {
-        Ok(held) => held,
-        Err(refusal) => return refusal,
-    };
+pub(super) async fn answer(
+    door: &Door,
+    caller: &Caller,
+    body: Incoming,
+) -> Result<Response<DoorBody>, Refusal> {
+    let hashes = read(body).await?;
+    let held = hold(door, caller).await?;
     let catalogue = Arc::clone(&door.catalogue);
     // The slot goes with the work: who hangs up meanwhile has it until the reading is over.
     let gathered = tokio::task::spawn_blocking(move || (gather(&catalogue, &hashes), held)).await;
     let Ok((bytes, held)) = gathered else {
         let message = "the contents can't be read";
-        return error(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, message, "try another source");
+        let (status, hint) = (StatusCode::INTERNAL_SERVER_ERROR, "try another source");
+        return Err(Refusal::new(status, codes::INTERNAL, message, hint));
     };
     let head = response(StatusCode::OK)
         .header(CONTENT_TYPE, "application/octet-stream")
         .header(CONTENT_LENGTH, bytes.len());
-    finish(head, DoorBody::of(bytes, Some(held)))
+    Ok(finish(head, DoorBody::of(bytes, Some(held))))
 }
 
-async fn read(body: Incoming) -> Result<Vec<ContentHash>, Response<DoorBody>> {
-    let refused = |message: &str| {
-        let hint = "send content hashes, one a line";
-        error(StatusCode::BAD_REQUEST, codes::BAD_REQUEST, message, hint)
-    };
+async fn read(body: Incoming) -> Result<Vec<ContentHash>, Refusal> {
+    let refused = |message: &str| Refusal::bad_request(message, "send content hashes, one a line");
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect()).await;
     let bytes = match collected {
         Ok(Ok(body)) => body.to_bytes(),

@@ -19,8 +19,12 @@ impl Hosts {
         Self { own: rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase() }
     }
 
-    /// Whether a request is meant for this machine: it has one `Host`, and that is one of its own.
+    /// Whether a request is meant for this machine: it has one `Host`, and that is one of its own; so is the one in its
+    /// target, which goes before the header (RFC 9112, section 3.2.2), where it has one.
     pub(crate) fn accept<B>(&self, request: &Request<B>) -> bool {
+        if request.uri().host().is_some_and(|host| !self.is_own(host)) {
+            return false;
+        }
         let mut hosts = request.headers().get_all(http::header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
         let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
@@ -65,6 +69,10 @@ mod tests {
             assert_eq!(hosts.accept(&request), expected, "{host:?}");
         }
         assert!(!hosts.accept(&Request::new(())), "no host at all");
+        for (target, expected) in [("http://nas/", true), ("http://evil.example/", false)] {
+            let request = Request::get(target).header("host", "localhost").body(()).unwrap();
+            assert_eq!(hosts.accept(&request), expected, "{target}");
+        }
         let twice = Request::builder().header("host", "localhost").header("host", "evil").body(()).unwrap();
         assert!(!hosts.accept(&twice));
     }

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use peerage_wire::api::{ErrorBody, Source};
+use peerage_wire::limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -18,6 +19,7 @@ use super::*;
 use crate::testing::{Honest, MIB, content, hash, list_of};
 use crate::uploads::Uploads;
 
+mod folder;
 mod partial;
 
 async fn dial(source: &Source) -> TlsStream<TcpStream> {
@@ -51,11 +53,20 @@ impl Got {
 }
 
 async fn ask(source: &Source, method: Method, path: &str, headers: &[(&str, &str)]) -> Got {
-    let mut request = Request::builder().method(method).uri(path).header(HOST, source.address.to_string());
+    let mut sender = connect(source).await;
+    ask_over(&mut sender, method, path, &[&[("host", &*source.address.to_string())], headers].concat()).await
+}
+
+async fn ask_over(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Got {
+    let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let mut sender = connect(source).await;
     let answer = sender.send_request(request.body(Empty::new()).unwrap()).await.unwrap();
     let (head, body) = answer.into_parts();
     Got { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
@@ -175,7 +186,8 @@ async fn what_is_not_shared_looks_like_what_is_not_there() {
         format!("/v1/blobs/{}/", hash(b"shared")),
         "/v1/blobs/../../etc/passwd".to_owned(),
         "/v1/blobs/".to_owned(),
-        "/".to_owned(),
+        "/v1".to_owned(),
+        "/index.html".to_owned(),
     ];
     for path in paths {
         let got = get(&honest.source, &path, &[]).await;

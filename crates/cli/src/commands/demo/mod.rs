@@ -146,6 +146,7 @@ async fn start_peer(
         name: name.parse().map_err(Failure::failed)?,
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         limits: RateLimits::default(),
+        http: None,
         ftp: None,
         shares,
         options,

@@ -24,7 +24,7 @@ impl Getter {
         let catalogue = Arc::new(Catalogue::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let whole = source(&identity, listener.local_addr().unwrap());
-        let door = Door::new(Arc::clone(&catalogue), Arc::clone(&identity), Uploads::default());
+        let door = Arc::new(Door::new(Arc::clone(&catalogue), Arc::clone(&identity), Uploads::default()));
         let door = tokio::spawn(serve::run(listener, door, std::future::pending())).abort_handle();
         let pool = Arc::new(Pool::new(identity));
         let fixture = Fixture { pool, ..fixture() };
