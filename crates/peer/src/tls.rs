@@ -1,4 +1,5 @@
-//! TLS between peers: version 1.3 only, both ends known by their Ed25519 keys and by nothing else.
+//! TLS between peers: version 1.3 only, both ends known by their Ed25519 keys and by nothing else. Browsers know no such
+//! keys and are shown another, which proves nothing to them or to anybody.
 //!
 //! Invariants: names, dates and issuers in a certificate mean nothing here; a client goes on only with the key
 //! it was told to expect; the handshake's signature is always verified, so a certificate that somebody copied
@@ -6,12 +7,14 @@
 //! checked in another connection and skip the check in this one, and a full handshake costs about a
 //! millisecond once for each kept connection.
 
+mod certificate;
+
 use std::sync::Arc;
 
 use peerage_wire::PeerId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoClientAuth, NoServerSessionStorage, ServerSessionMemoryCache};
 use rustls::{
@@ -59,11 +62,11 @@ fn shown_by(
     provider: Arc<CryptoProvider>,
     verifier: Arc<dyn ClientCertVerifier>,
 ) -> Result<ServerConfig, Error> {
-    let (certificate, key) = self_signed(identity)?;
+    let shown = certificate::Shown::new(identity, Arc::clone(&provider))?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate], key.into())?;
+        .with_cert_resolver(Arc::new(shown));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
@@ -76,7 +79,7 @@ fn shown_by(
 pub fn client_config(identity: &Identity, expected: PeerId) -> Result<Arc<ClientConfig>, Error> {
     let provider = provider();
     let verifier = OnlyPeer { expected, algorithms: provider.signature_verification_algorithms };
-    let (certificate, key) = self_signed(identity)?;
+    let (certificate, key) = certificate::own(identity)?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -149,17 +152,6 @@ fn has_aes() -> bool {
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const fn has_aes() -> bool {
     false
-}
-
-fn self_signed(identity: &Identity) -> Result<(CertificateDer<'static>, PrivatePkcs8KeyDer<'static>), Error> {
-    let other = |error: rcgen::Error| Error::General(format!("can't make a certificate: {error}"));
-    let key = PrivatePkcs8KeyDer::from(identity.to_pkcs8());
-    let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&key, &rcgen::PKCS_ED25519).map_err(other)?;
-    let mut parameters = rcgen::CertificateParams::new(Vec::new()).map_err(other)?;
-    parameters.distinguished_name = rcgen::DistinguishedName::new();
-    parameters.distinguished_name.push(rcgen::DnType::CommonName, identity.peer_id().to_string());
-    let certificate = parameters.self_signed(&pair).map_err(other)?;
-    Ok((certificate.der().clone(), key))
 }
 
 /// The client's side: one key, and no other.
@@ -260,6 +252,7 @@ impl ClientCertVerifier for AnyPeer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::pki_types::PrivatePkcs8KeyDer;
     use rustls::{ClientConnection, ServerConnection};
 
     fn shake(client: Arc<ClientConfig>, server: Arc<ServerConfig>) -> Result<Option<PeerId>, Error> {
@@ -300,7 +293,7 @@ mod tests {
     fn a_copied_certificate_does_not_get_in() {
         let (seeker, source) = (Identity::generate().unwrap(), Identity::generate().unwrap());
         let impostor = Identity::generate().unwrap();
-        let (certificate, _) = self_signed(&source).unwrap();
+        let (certificate, _) = certificate::own(&source).unwrap();
         let stolen = StolenCertificate(Arc::new(rustls::sign::CertifiedKey::new(
             vec![certificate],
             aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(impostor.to_pkcs8())).unwrap(),
@@ -336,6 +329,59 @@ mod tests {
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
         client.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
+        assert_eq!(shake(Arc::new(client), server_config(&source).unwrap()).unwrap(), None);
+    }
+
+    /// A browser: it verifies what browsers can, and its person waves the warning away.
+    #[derive(Debug)]
+    struct Browser(WebPkiSupportedAlgorithms);
+
+    impl ServerCertVerifier for Browser {
+        fn verify_server_cert(
+            &self,
+            end_entity: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            assert_eq!(peer_id_of(end_entity), None, "it says nothing of who this is");
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            unreachable!("version 1.3 only")
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, certificate, signature, &self.0)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256]
+        }
+    }
+
+    #[test]
+    fn a_browser_gets_in_with_what_it_knows() {
+        let source = Identity::generate().unwrap();
+        let verifier = Browser(provider().signature_verification_algorithms);
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
         assert_eq!(shake(Arc::new(client), server_config(&source).unwrap()).unwrap(), None);
     }
 

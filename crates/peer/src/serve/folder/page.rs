@@ -23,7 +23,7 @@ use crate::serve::refusal::Refusal;
 const STYLE: &str = include_str!("style.css");
 
 /// Nothing may be loaded or run, nothing framed or sent; the style sheet is known by its hash.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-dcHMZoik5yMiEoCV2xpDI0u/lDm13I52IN7WRB0hx+I='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-DoSs68TwM58AP6FMwh4QTD2dYhhJcu4664QiKVqnqpA='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Bytes of a page that are made at a time.
 const CHUNK_BYTES: usize = 32 << 10;
