@@ -17,7 +17,7 @@ pub(crate) struct Refusal {
     code: &'static str,
     pub(crate) message: String,
     pub(crate) hint: &'static str,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Refusal {
@@ -87,7 +87,7 @@ impl Refusal {
     }
 
     fn with(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self { header: Some(Box::new((name, value))), ..self }
     }
 
     /// As programs read it.
@@ -102,7 +102,7 @@ impl Refusal {
         let head =
             response(self.status).header(CONTENT_TYPE, content_type).header(CONTENT_LENGTH, body.len());
         let mut response = finish(head, DoorBody::of(body, None));
-        if let Some((name, value)) = &self.header {
+        if let Some((name, value)) = self.header.as_deref() {
             response.headers_mut().insert(name, value.clone());
         }
         response

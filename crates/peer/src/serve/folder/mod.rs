@@ -141,7 +141,7 @@ async fn folder(
 /// As much as is sent without a slot, and whether that is all.
 fn begin(pages: &mut Pages) -> (Bytes, bool) {
     let mut begin = BytesMut::new();
-    while let Some(next) = pages.next() {
+    for next in pages.by_ref() {
         begin.extend_from_slice(&next);
         if begin.len() > SLOTLESS_BYTES_MAX {
             return (begin.freeze(), false);

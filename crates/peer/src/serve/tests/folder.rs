@@ -77,7 +77,8 @@ async fn every_range_gets_exactly_its_bytes_through_both_doors() {
     let etag = format!("\"{}\"", hash(&content));
     let date = public.get(path, &[]).await.header(LAST_MODIFIED).to_owned();
     let (whole, part) = (|| Some(0..size), |from: usize, to: usize| Some(from..to));
-    let cases: &[(&[(&str, &str)], Option<std::ops::Range<usize>>)] = &[
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<std::ops::Range<usize>>);
+    let cases: &[Case<'_>] = &[
         (&[], whole()),
         (&[("range", "bytes=0-0")], part(0, 1)),
         (&[("range", "bytes=1-1023")], part(1, 1024)),
