@@ -189,6 +189,32 @@ pub(super) fn refusal(refusal: &Refusal) -> Response<DoorBody> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::{Hashed, ShareId};
+    use crate::share::{Audience, Root, Stamp};
+    use peerage_wire::ContentHash;
+
+    #[test]
+    fn a_page_of_any_length_is_made_in_small_chunks() {
+        let (folder, catalogue) = (tempfile::tempdir().unwrap(), Arc::new(Catalogue::new()));
+        let root = Arc::new(Root::open("s", &folder.path().canonicalize().unwrap()).unwrap());
+        let (share, stamp) = (ShareId(0), Stamp { size: 7, mtime_ns: 0, inode: 1 });
+        catalogue.set_root(share, Some(Arc::clone(&root)));
+        catalogue.admit("s", Audience::Public);
+        let hash = ContentHash::of(b"");
+        for number in 0..30_000 {
+            let disk = format!("{number:05}{}", "\"".repeat(200));
+            let path = SharePath::parse(&format!("s/{disk}")).unwrap();
+            catalogue.put(&Hashed { share, root: &root, path: &path, disk: &disk, hash, stamp });
+        }
+        let (mut rows, mut last) = (0, Bytes::new());
+        for chunk in Pages::new(catalogue, Some(&SharePath::parse("s").unwrap())) {
+            assert!(chunk.len() < CHUNK_BYTES + (4 << 10), "{}", chunk.len());
+            rows += std::str::from_utf8(&chunk).unwrap().matches("<tr class=data>").count();
+            last = chunk;
+        }
+        assert_eq!(rows, 30_000);
+        assert!(last.ends_with(b"</html>\n") && !last.is_empty());
+    }
 
     #[test]
     fn the_policy_knows_the_style_sheet() {
