@@ -8,11 +8,11 @@ use std::process::Command;
 use crate::report::mebibytes;
 use crate::tools::Tool;
 
-/// Markdown that lets someone else judge and repeat the figures.
-pub(crate) fn head(tools: &[Tool]) -> String {
+/// Markdown that lets someone else judge and repeat the figures of what the title names.
+pub(crate) fn head(title: &str, tools: &[Tool]) -> String {
     let uname = rustix::system::uname();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let mut text = format!("# Transfers side by side, {}\n\n", today());
+    let mut text = format!("# {title} side by side, {}\n\n", today());
     let _ = writeln!(text, "- processor: {}, {cores} cores", field("/proc/cpuinfo", "model name"));
     let _ = writeln!(text, "- memory: {}", memory());
     let _ = writeln!(

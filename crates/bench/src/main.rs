@@ -2,12 +2,14 @@
 
 mod contender;
 mod daemon;
+mod family;
 mod machine;
 mod material;
 mod measure;
 mod net;
 mod place;
 mod process;
+mod race;
 mod report;
 mod tools;
 mod transfer;

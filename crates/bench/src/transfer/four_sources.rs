@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use super::Setting;
-use super::race::{Arrival, race};
 use crate::contender::Contender;
 use crate::contender::aria2::Aria2;
 use crate::contender::peerage::Peerage;
+use crate::family::Setting;
 use crate::material::Material;
 use crate::place::Place;
+use crate::race::{Arrival, race};
 use crate::report::{Race, Scale, Section, approximate, mebibytes};
 
 pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
@@ -24,7 +24,7 @@ pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
 
 pub(crate) fn run(setting: &Setting) -> Result<Vec<Section>> {
     let place = Place::new(&setting.scratch)?;
-    let material = Material::file(&place.folder("share")?, "large.bin", setting.sizes.file)?;
+    let material = Material::file(&place.folder("share")?, "large.bin", setting.large_bytes)?;
     let rows = race(setting, &contenders(setting), &material, Arrival::Copy)?;
     Ok(vec![Section::Race(Race {
         title: "four-sources".to_owned(),

@@ -13,9 +13,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-use super::Setting;
 use crate::contender::peerage::{SHARE_WAIT, Share, index};
 use crate::daemon::Daemon;
+use crate::family::Setting;
 use crate::material::Material;
 use crate::place::Place;
 use crate::process::resident_bytes;
@@ -28,7 +28,7 @@ const SMALL_BYTES: u64 = 1 << 10;
 
 type Connection = BufReader<StreamOwned<ClientConnection, TcpStream>>;
 
-pub(crate) fn run(setting: &Setting) -> Result<Vec<Section>> {
+pub(crate) fn run(setting: &Setting, connections: usize) -> Result<Vec<Section>> {
     let place = Place::new(&setting.scratch)?;
     let material = Material::file(&place.folder("share")?, "small.bin", SMALL_BYTES)?;
     let (_index, url) = index(&setting.peerage, "127.0.0.1:0", place.path())?;
@@ -40,7 +40,7 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Section>> {
     let line = source.line("serving at ", SHARE_WAIT)?;
     let address = line.split_whitespace().nth(2).context("no address")?.parse()?;
     let door = Door { address, path: format!("/v1/blobs/{}", material.only()?.1.hash), tls: tls()? };
-    let rows = measure(&door, &source, setting.sizes.idle)?;
+    let rows = measure(&door, &source, connections)?;
     Ok(vec![Section::Facts(Facts {
         title: "idle".to_owned(),
         about: "Idle TLS connections to one source, each after one small request. Goal: at most 64 KiB each."

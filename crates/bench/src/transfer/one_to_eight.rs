@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Setting;
-use super::race::{Arrival, race};
 use crate::contender::peerage::{Share, get, index};
 use crate::contender::transmission::Transmission;
 use crate::contender::{Contender, Serving, Stage};
 use crate::daemon::{Daemon, ids};
+use crate::family::Setting;
 use crate::material::Material;
 use crate::measure::{Sample, run_all};
 use crate::net::Net;
 use crate::place::Place;
+use crate::race::{Arrival, race};
 use crate::report::{Race, Scale, Section, approximate, mebibytes};
 use crate::tools::Tool;
 
@@ -21,9 +21,9 @@ const DOWNLOADERS: u8 = 8;
 const RATE: &str = "100mbit";
 const RATE_BYTES: f64 = 100e6 / 8.0;
 
-pub(crate) fn run(setting: &Setting) -> Result<Vec<Section>> {
+pub(crate) fn run(setting: &Setting, bytes: u64) -> Result<Vec<Section>> {
     let place = Place::new(&setting.scratch)?;
-    let material = Material::file(&place.folder("share")?, "large.bin", setting.sizes.swarm)?;
+    let material = Material::file(&place.folder("share")?, "large.bin", bytes)?;
     let contenders: Vec<Box<dyn Contender>> = vec![
         Box::new(Many { program: setting.peerage.clone() }),
         Box::new(Transmission { downloaders: DOWNLOADERS, rate: Some(RATE) }),

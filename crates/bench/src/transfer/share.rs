@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::Setting;
-use super::race::{Arrival, race};
+use super::Sizes;
 use crate::contender::peerage::{Share, index};
 use crate::contender::{Contender, Serving, Simple, Stage};
 use crate::daemon::Daemon;
-use crate::material::Material;
+use crate::family::Setting;
+use crate::material::{Material, Shape};
 use crate::measure::{Sample, until};
 use crate::place::Place;
+use crate::race::{Arrival, race};
 use crate::report::{Race, Scale, Section, approximate, mebibytes};
 use crate::tools::{Tool, command};
 
@@ -34,13 +35,14 @@ fn ours(setting: &Setting, memory: Memory) -> Box<dyn Contender> {
     Box::new(Sharer { program: setting.peerage.clone(), memory })
 }
 
-pub(crate) fn run(setting: &Setting) -> Result<Vec<Section>> {
-    Ok(vec![large(setting)?, small(setting)?, small_again(setting)?])
+pub(super) fn run(setting: &Setting, sizes: &Sizes) -> Result<Vec<Section>> {
+    let tree = sizes.share_tree;
+    Ok(vec![large(setting, sizes.share_file)?, small(setting, tree)?, small_again(setting, tree)?])
 }
 
-fn large(setting: &Setting) -> Result<Section> {
+fn large(setting: &Setting, bytes: u64) -> Result<Section> {
     let place = Place::new(&setting.scratch)?;
-    let material = Material::file(&place.folder("share")?, "large.bin", setting.sizes.share_file)?;
+    let material = Material::file(&place.folder("share")?, "large.bin", bytes)?;
     let rows = race(setting, &first(setting), &material, Arrival::Nothing)?;
     Ok(Section::Race(Race {
         title: "share, one large file".to_owned(),
@@ -55,9 +57,9 @@ fn large(setting: &Setting) -> Result<Section> {
     }))
 }
 
-fn small(setting: &Setting) -> Result<Section> {
+fn small(setting: &Setting, tree: Shape) -> Result<Section> {
     let place = Place::new(&setting.scratch)?;
-    let material = Material::tree(&place.folder("share")?, setting.sizes.share_tree)?;
+    let material = Material::tree(&place.folder("share")?, tree)?;
     let rows = race(setting, &first(setting), &material, Arrival::Nothing)?;
     Ok(Section::Race(Race {
         title: "share, small files".to_owned(),
@@ -65,7 +67,7 @@ fn small(setting: &Setting) -> Result<Section> {
             "Sharing {} files of {} KiB in memory for the first time, from the start until all are registered. Goal: at \
              least 0.9 × b3sum.",
             material.files.len(),
-            setting.sizes.share_tree.file_bytes >> 10
+            tree.file_bytes >> 10
         ),
         scale: Scale::Rate { amount: approximate(material.files.len() as u64), unit: "files/s" },
         bytes: material.bytes(),
@@ -73,9 +75,9 @@ fn small(setting: &Setting) -> Result<Section> {
     }))
 }
 
-fn small_again(setting: &Setting) -> Result<Section> {
+fn small_again(setting: &Setting, tree: Shape) -> Result<Section> {
     let place = Place::new(&setting.scratch)?;
-    let material = Material::tree(&place.folder("share")?, setting.sizes.share_tree)?;
+    let material = Material::tree(&place.folder("share")?, tree)?;
     let rows = race(setting, &again(setting), &material, Arrival::Nothing)?;
     Ok(Section::Race(Race {
         title: "share, small files again".to_owned(),

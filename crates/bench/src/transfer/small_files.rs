@@ -2,15 +2,15 @@
 
 use anyhow::Result;
 
-use super::Setting;
-use super::race::{Arrival, race};
 use crate::contender::Contender;
 use crate::contender::copy::Copy;
 use crate::contender::peerage::Peerage;
 use crate::contender::rsync::Rsync;
 use crate::contender::vsftpd::Vsftpd;
+use crate::family::Setting;
 use crate::material::Material;
 use crate::place::Place;
+use crate::race::{Arrival, race};
 use crate::report::{Race, Scale, Section, approximate};
 
 pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
@@ -24,7 +24,7 @@ pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
 
 pub(crate) fn run(setting: &Setting) -> Result<Vec<Section>> {
     let place = Place::new(&setting.scratch)?;
-    let shape = setting.sizes.tree;
+    let shape = setting.tree;
     let material = Material::tree(&place.folder("share")?, shape)?;
     let rows = race(setting, &contenders(setting), &material, Arrival::Copy)?;
     Ok(vec![Section::Race(Race {

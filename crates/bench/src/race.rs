@@ -8,8 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Setting;
 use crate::contender::{Contender, Serving, Stage};
+use crate::family::Setting;
 use crate::material::Material;
 use crate::measure::Sample;
 use crate::place::Place;
