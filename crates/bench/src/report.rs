@@ -250,6 +250,16 @@ impl Race {
 }
 
 impl Scale {
+    /// So many bytes, in MB/s.
+    pub(crate) fn of_bytes(bytes: u64) -> Self {
+        Self::Rate { amount: approximate(bytes) / 1e6, unit: "MB/s" }
+    }
+
+    /// So many files, in files/s.
+    pub(crate) fn of_files(files: usize) -> Self {
+        Self::Rate { amount: approximate(files as u64), unit: "files/s" }
+    }
+
     fn heading(self) -> String {
         match self {
             Self::Rate { unit, .. } => unit.to_owned(),

@@ -1,9 +1,12 @@
-//! Who is measured: each contender in a file of its own, which says how to find it, serve with it and fetch with it.
+//! Who is measured: each contender in a file of its own, which says how to find it, serve with it and fetch with it;
+//! what several have (clients, certificates) in files beside them.
 //!
 //! Invariants: a contender that is missing, fails or hangs harms no other; each has a fair and fast configuration, and
 //! what it serves is the same folder on the same disk as everybody's.
 
 pub(crate) mod aria2;
+pub(crate) mod certificate;
+pub(crate) mod client;
 pub(crate) mod copy;
 pub(crate) mod ncdc;
 pub(crate) mod nginx;

@@ -2,9 +2,9 @@
 //!
 //! Invariant: every process has a home of its own, so nothing is known from before unless a work wants it so.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -41,12 +41,7 @@ impl Contender for Peerage {
                 index: url.clone(),
                 listen: "127.0.0.1:0",
             };
-            let mut source = Daemon::start(
-                &mut share.command(&self.program, &stage.material.dir),
-                &stage.log(&share.name),
-            )?;
-            source.line("registered ", stage.limit)?;
-            servers.push(source);
+            servers.push(share.start(&self.program, stage, &[])?);
         }
         let what = match stage.material.only() {
             Ok((_, content)) => content.hash.to_hex().to_string(),
@@ -83,6 +78,17 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    /// Starts `peerage share` of the stage's material, with more flags, and returns once all of it is registered.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub(crate) fn start(&self, program: &Path, stage: &Stage, flags: &[&str]) -> Result<Daemon> {
+        let mut command = self.command(program, &stage.material.dir);
+        let mut source = Daemon::start(command.args(flags), &stage.log(&self.name))?;
+        source.line("registered ", stage.limit)?;
+        Ok(source)
+    }
+
     /// `peerage share` of one folder, under the name `material`.
     pub(crate) fn command(&self, program: &Path, dir: &Path) -> Command {
         let mut command = command(program, &self.home);
@@ -92,15 +98,25 @@ impl Share {
     }
 }
 
+/// Where a source's own door is.
+///
+/// # Errors
+/// When it does not say so.
+pub(crate) fn door_of(source: &mut Daemon) -> Result<SocketAddr> {
+    let line = source.line("serving at ", READY_WAIT)?;
+    line.split_whitespace()
+        .nth(2)
+        .context("no address")?
+        .parse()
+        .with_context(|| format!("no address in `{line}`"))
+}
+
 /// `peerage get`.
 pub(crate) fn get(program: &Path, home: &Path, url: &str, what: &str, into: &Path) -> Command {
     let mut command = command(program, home);
     command.args(["get", what, "--index", url, "--output"]).arg(into);
     command
 }
-
-/// Until a share is registered, at most: 100,000 files take seconds.
-pub(crate) const SHARE_WAIT: Duration = Duration::from_secs(600);
 
 /// Without anything from outside.
 fn command(program: &Path, home: &Path) -> Command {

@@ -4,22 +4,16 @@
 //! newer kernels.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Contender, Serving, Simple, Stage, loopback};
+use super::client::Ftp;
+use super::{Contender, Serving, Stage, loopback};
 use crate::daemon::Daemon;
 use crate::tools::Tool;
 
 /// vsftpd with one of its clients.
-pub(crate) enum Vsftpd {
-    /// `curl`, one connection.
-    Curl,
-    /// `lftp pget -n 4` for a file, `mirror --parallel=8` for a folder.
-    Lftp,
-}
+pub(crate) struct Vsftpd(pub(crate) Ftp);
 
 /// vsftpd itself.
 pub(crate) fn tool() -> Tool {
@@ -28,37 +22,19 @@ pub(crate) fn tool() -> Tool {
 
 impl Contender for Vsftpd {
     fn name(&self) -> &'static str {
-        match self {
-            Self::Curl => "vsftpd + curl",
-            Self::Lftp => "vsftpd + lftp",
+        match self.0 {
+            Ftp::Curl => "vsftpd + curl",
+            Ftp::Lftp => "vsftpd + lftp",
         }
     }
 
     fn tools(&self) -> Vec<Tool> {
-        let client = match self {
-            Self::Curl => Tool::new("curl", "--version"),
-            Self::Lftp => Tool::new("lftp", "--version"),
-        };
-        vec![tool(), client]
+        vec![tool(), self.0.tool()]
     }
 
     fn serve(&self, stage: &Stage) -> Result<Box<dyn Serving>> {
         let (server, address) = server(stage, "vsftpd")?;
-        let servers = vec![server];
-        let (limit, log) = (stage.limit, stage.log("client"));
-        Ok(match self {
-            Self::Curl => {
-                let name = stage.material.only()?.0.to_owned();
-                let client = move |into: &Path| curl(&format!("ftp://{address}/{name}"), &into.join(&name));
-                Box::new(Simple { servers, client, limit, log })
-            }
-            Self::Lftp => {
-                let name = stage.material.only().ok().map(|(name, _)| name.to_owned());
-                let home = stage.folder("home")?;
-                let client = move |into: &Path| lftp(address, name.as_deref(), into, &home);
-                Box::new(Simple { servers, client, limit, log })
-            }
-        })
+        self.0.serving(stage, vec![server], format!("ftp://{address}/"))
     }
 }
 
@@ -84,22 +60,4 @@ pub(crate) fn server(stage: &Stage, name: &str) -> Result<(Daemon, SocketAddr)> 
     let mut server = Daemon::start(crate::tools::command("vsftpd").arg(&path), &stage.log(name))?;
     server.listening(address)?;
     Ok((server, address))
-}
-
-/// `curl` of one file, without looking at any certificate.
-pub(crate) fn curl(url: &str, into: &Path) -> Command {
-    let mut command = Command::new("curl");
-    command.args(["--disable", "--silent", "--show-error", "--fail", "--insecure", "--noproxy", "*"]);
-    command.args(["--output"]).arg(into).arg(url);
-    command
-}
-
-fn lftp(address: SocketAddr, name: Option<&str>, into: &Path, home: &Path) -> Command {
-    let what = match name {
-        Some(name) => format!("pget -n 4 -O '{}' ftp://{address}/{name}", into.display()),
-        None => format!("open ftp://{address}/; mirror --parallel=8 / '{}'", into.display()),
-    };
-    let mut command = Command::new("lftp");
-    command.args(["--norc", "-c", &what]).env("HOME", home).env_remove("ftp_proxy");
-    command
 }

@@ -9,7 +9,7 @@ use crate::family::Setting;
 use crate::material::Material;
 use crate::place::Place;
 use crate::race::{Arrival, race};
-use crate::report::{Race, Scale, Section, approximate, mebibytes};
+use crate::report::{Race, Scale, Section, mebibytes};
 
 pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
     let peerage = |name, sources| {
@@ -32,7 +32,7 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Section>> {
             "A file of {} from four sources on the same machine. Goal: no slower than one source.",
             mebibytes(material.bytes())
         ),
-        scale: Scale::Rate { amount: approximate(material.bytes()) / 1e6, unit: "MB/s" },
+        scale: Scale::of_bytes(material.bytes()),
         bytes: material.bytes(),
         rows,
     })])

@@ -13,7 +13,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-use crate::contender::peerage::{SHARE_WAIT, Share, index};
+use crate::contender::Stage;
+use crate::contender::peerage::{Share, door_of, index};
 use crate::daemon::Daemon;
 use crate::family::Setting;
 use crate::material::Material;
@@ -34,12 +35,13 @@ pub(crate) fn run(setting: &Setting, connections: usize) -> Result<Vec<Section>>
     let (_index, url) = index(&setting.peerage, "127.0.0.1:0", place.path())?;
     let share =
         Share { home: place.folder("home")?, name: "source".to_owned(), index: url, listen: "127.0.0.1:0" };
-    let mut command = share.command(&setting.peerage, &material.dir);
-    let mut source = Daemon::start(&mut command, &place.path().join("source.log"))?;
-    source.line("registered ", SHARE_WAIT)?;
-    let line = source.line("serving at ", SHARE_WAIT)?;
-    let address = line.split_whitespace().nth(2).context("no address")?.parse()?;
-    let door = Door { address, path: format!("/v1/blobs/{}", material.only()?.1.hash), tls: tls()? };
+    let stage = Stage { material: &material, own: place.path(), limit: setting.limit };
+    let mut source = share.start(&setting.peerage, &stage, &[])?;
+    let door = Door {
+        address: door_of(&mut source)?,
+        path: format!("/v1/blobs/{}", material.only()?.1.hash),
+        tls: tls()?,
+    };
     let rows = measure(&door, &source, connections)?;
     Ok(vec![Section::Facts(Facts {
         title: "idle".to_owned(),

@@ -10,7 +10,7 @@ use crate::family::Setting;
 use crate::material::Material;
 use crate::place::Place;
 use crate::race::{Arrival, race};
-use crate::report::{Race, Scale, Section, approximate, mebibytes};
+use crate::report::{Race, Scale, Section, mebibytes};
 use crate::say;
 
 /// Longest turn: a slow disk takes 20 GiB at 30 MB/s.
@@ -34,7 +34,7 @@ pub(crate) fn run(setting: &Setting, disk: &Path, wanted: u64) -> Result<Vec<Sec
              on either side.",
             mebibytes(size)
         ),
-        scale: Scale::Rate { amount: approximate(size) / 1e6, unit: "MB/s" },
+        scale: Scale::of_bytes(size),
         bytes: size,
         rows,
     })])

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::contender::Contender;
 use crate::contender::aria2::Aria2;
+use crate::contender::client::Ftp;
 use crate::contender::copy::Copy;
 use crate::contender::ncdc::Ncdc;
 use crate::contender::nginx::Nginx;
@@ -16,7 +17,7 @@ use crate::family::Setting;
 use crate::material::Material;
 use crate::place::Place;
 use crate::race::{Arrival, race};
-use crate::report::{Race, Scale, Section, approximate, mebibytes};
+use crate::report::{Race, Scale, Section, mebibytes};
 
 /// What is to be reached.
 const GOALS: &str = "Goals: at least 1.0 × vsftpd + curl, 1.5 × nginx, 3.5 × sendme, 3.5 × ncdc; CPU at most 1.6 × \
@@ -25,8 +26,8 @@ const GOALS: &str = "Goals: at least 1.0 × vsftpd + curl, 1.5 × nginx, 3.5 × 
 pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
     vec![
         Box::new(Peerage { name: "peerage", program: setting.peerage.clone(), sources: 1 }),
-        Box::new(Vsftpd::Curl),
-        Box::new(Vsftpd::Lftp),
+        Box::new(Vsftpd(Ftp::Curl)),
+        Box::new(Vsftpd(Ftp::Lftp)),
         Box::new(Nginx),
         Box::new(Rsync),
         Box::new(Sendme),
@@ -47,7 +48,7 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Section>> {
             "A file of {} from one source, memory to memory. {GOALS}",
             mebibytes(material.bytes())
         ),
-        scale: Scale::Rate { amount: approximate(material.bytes()) / 1e6, unit: "MB/s" },
+        scale: Scale::of_bytes(material.bytes()),
         bytes: material.bytes(),
         rows,
     })])

@@ -16,7 +16,7 @@ use crate::material::{Material, Shape};
 use crate::measure::{Sample, until};
 use crate::place::Place;
 use crate::race::{Arrival, race};
-use crate::report::{Race, Scale, Section, approximate, mebibytes};
+use crate::report::{Race, Scale, Section, mebibytes};
 use crate::tools::{Tool, command};
 
 pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
@@ -51,7 +51,7 @@ fn large(setting: &Setting, bytes: u64) -> Result<Section> {
              0.9 × b3sum.",
             mebibytes(material.bytes())
         ),
-        scale: Scale::Rate { amount: approximate(material.bytes()) / 1e6, unit: "MB/s" },
+        scale: Scale::of_bytes(material.bytes()),
         bytes: material.bytes(),
         rows,
     }))
@@ -69,7 +69,7 @@ fn small(setting: &Setting, tree: Shape) -> Result<Section> {
             material.files.len(),
             tree.file_bytes >> 10
         ),
-        scale: Scale::Rate { amount: approximate(material.files.len() as u64), unit: "files/s" },
+        scale: Scale::of_files(material.files.len()),
         bytes: material.bytes(),
         rows,
     }))

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::contender::Contender;
+use crate::contender::client::Ftp;
 use crate::contender::copy::Copy;
 use crate::contender::peerage::Peerage;
 use crate::contender::rsync::Rsync;
@@ -11,12 +12,12 @@ use crate::family::Setting;
 use crate::material::Material;
 use crate::place::Place;
 use crate::race::{Arrival, race};
-use crate::report::{Race, Scale, Section, approximate};
+use crate::report::{Race, Scale, Section};
 
 pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
     vec![
         Box::new(Peerage { name: "peerage", program: setting.peerage.clone(), sources: 1 }),
-        Box::new(Vsftpd::Lftp),
+        Box::new(Vsftpd(Ftp::Lftp)),
         Box::new(Rsync),
         Box::new(Copy),
     ]
@@ -36,7 +37,7 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Section>> {
             shape.file_bytes >> 10,
             shape.folders
         ),
-        scale: Scale::Rate { amount: approximate(shape.files as u64), unit: "files/s" },
+        scale: Scale::of_files(shape.files),
         bytes: material.bytes(),
         rows,
     })])

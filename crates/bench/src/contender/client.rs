@@ -1,0 +1,96 @@
+//! The clients that several servers have: curl, and lftp.
+//!
+//! Invariant: they do what they are told here, whatever whoever runs this has set up for them.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Serving, Simple, Stage};
+use crate::daemon::Daemon;
+use crate::tools::Tool;
+
+/// A program that fetches by FTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ftp {
+    /// `curl` of a file, one connection.
+    Curl,
+    /// `lftp pget -n 4` for a file, `mirror --parallel=8` for a folder.
+    Lftp,
+}
+
+impl Ftp {
+    /// The program.
+    pub(crate) fn tool(self) -> Tool {
+        match self {
+            Self::Curl => curl_tool(),
+            Self::Lftp => Tool::new("lftp", "--version"),
+        }
+    }
+
+    /// Fetches the stage's material from these servers, who have it below a URL that ends with a slash.
+    ///
+    /// # Errors
+    /// When it can't fetch that.
+    pub(crate) fn serving(
+        self,
+        stage: &Stage,
+        servers: Vec<Daemon>,
+        url: String,
+    ) -> Result<Box<dyn Serving>> {
+        let (limit, log) = (stage.limit, stage.log("client"));
+        Ok(match self {
+            Self::Curl => {
+                let name = stage.material.only()?.0.to_owned();
+                let client = move |into: &Path| curl(&format!("{url}{name}"), &into.join(&name));
+                Box::new(Simple { servers, client, limit, log })
+            }
+            Self::Lftp => {
+                let name = stage.material.only().ok().map(|(name, _)| name.to_owned());
+                let home = stage.folder("home")?;
+                let client = move |into: &Path| lftp(&url, name.as_deref(), into, &home);
+                Box::new(Simple { servers, client, limit, log })
+            }
+        })
+    }
+}
+
+/// `curl` of the stage's one file over https, by HTTP/1.1, from these servers, who have it below a URL that ends with a
+/// slash.
+///
+/// # Errors
+/// When there are several files.
+pub(crate) fn https(stage: &Stage, servers: Vec<Daemon>, url: &str) -> Result<Box<dyn Serving>> {
+    let name = stage.material.only()?.0.to_owned();
+    let url = format!("{url}{name}");
+    let client = move |into: &Path| {
+        let mut command = curl(&url, &into.join(&name));
+        command.arg("--http1.1");
+        command
+    };
+    Ok(Box::new(Simple { servers, client, limit: stage.limit, log: stage.log("client") }))
+}
+
+/// `curl`.
+pub(crate) fn curl_tool() -> Tool {
+    Tool::new("curl", "--version")
+}
+
+/// `curl` of one file, without looking at any certificate.
+fn curl(url: &str, into: &Path) -> Command {
+    let mut command = Command::new("curl");
+    command.args(["--disable", "--silent", "--show-error", "--fail", "--insecure", "--noproxy", "*"]);
+    command.args(["--output"]).arg(into).arg(url);
+    command
+}
+
+fn lftp(url: &str, name: Option<&str>, into: &Path, home: &Path) -> Command {
+    let what = match name {
+        Some(name) => format!("pget -n 4 -O '{}' {url}{name}", into.display()),
+        None => format!("open {url}; mirror --parallel=8 . '{}'", into.display()),
+    };
+    let mut command = Command::new("lftp");
+    command.args(["--norc", "-c", &what]).env("HOME", home).env_remove("ftp_proxy");
+    command
+}
