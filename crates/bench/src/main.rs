@@ -2,6 +2,7 @@
 
 mod contender;
 mod daemon;
+mod doors;
 mod family;
 mod machine;
 mod material;
@@ -31,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Move files: ours and every rival that is installed, in turn.
     Transfer(transfer::Args),
+    /// Fetch by the same clients, from our FTP and folder doors and from servers of others.
+    Doors(doors::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
     process::inherit_orphans()?;
     match command {
         Command::Transfer(args) => transfer::run(args),
+        Command::Doors(args) => doors::run(args),
     }
 }
 

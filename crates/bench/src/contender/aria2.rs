@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::client::Channel;
 use super::{Contender, Serving, Simple, Stage, vsftpd};
 use crate::tools::Tool;
 
@@ -29,7 +30,7 @@ impl Contender for Aria2 {
         let name = stage.material.only()?.0.to_owned();
         let (mut servers, mut urls) = (Vec::new(), Vec::new());
         for number in 0..self.servers {
-            let (server, address) = vsftpd::server(stage, &format!("vsftpd-{number}"))?;
+            let (server, address) = vsftpd::server(stage, &format!("vsftpd-{number}"), Channel::Plain)?;
             servers.push(server);
             urls.push(format!("ftp://{address}/{name}"));
         }

@@ -11,6 +11,15 @@ use super::{Serving, Simple, Stage};
 use crate::daemon::Daemon;
 use crate::tools::Tool;
 
+/// Whether an FTP client asks for TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channel {
+    /// No, also where it is offered.
+    Plain,
+    /// Yes, for commands and for data, or it fails.
+    Tls,
+}
+
 /// A program that fetches by FTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ftp {
@@ -35,6 +44,7 @@ impl Ftp {
     /// When it can't fetch that.
     pub(crate) fn serving(
         self,
+        channel: Channel,
         stage: &Stage,
         servers: Vec<Daemon>,
         url: String,
@@ -43,13 +53,19 @@ impl Ftp {
         Ok(match self {
             Self::Curl => {
                 let name = stage.material.only()?.0.to_owned();
-                let client = move |into: &Path| curl(&format!("{url}{name}"), &into.join(&name));
+                let client = move |into: &Path| {
+                    let mut command = curl(&format!("{url}{name}"), &into.join(&name));
+                    if channel == Channel::Tls {
+                        command.arg("--ssl-reqd").args(CIPHER);
+                    }
+                    command
+                };
                 Box::new(Simple { servers, client, limit, log })
             }
             Self::Lftp => {
                 let name = stage.material.only().ok().map(|(name, _)| name.to_owned());
                 let home = stage.folder("home")?;
-                let client = move |into: &Path| lftp(&url, name.as_deref(), into, &home);
+                let client = move |into: &Path| lftp(channel, &url, name.as_deref(), into, &home);
                 Box::new(Simple { servers, client, limit, log })
             }
         })
@@ -66,11 +82,14 @@ pub(crate) fn https(stage: &Stage, servers: Vec<Daemon>, url: &str) -> Result<Bo
     let url = format!("{url}{name}");
     let client = move |into: &Path| {
         let mut command = curl(&url, &into.join(&name));
-        command.arg("--http1.1");
+        command.arg("--http1.1").args(CIPHER);
         command
     };
     Ok(Box::new(Simple { servers, client, limit: stage.limit, log: stage.log("client") }))
 }
+
+/// For curl, which prefers AES-256 otherwise: everyone is to encrypt alike, whoever of the two would choose.
+const CIPHER: [&str; 2] = ["--tls13-ciphers", "TLS_AES_128_GCM_SHA256"];
 
 /// `curl`.
 pub(crate) fn curl_tool() -> Tool {
@@ -85,12 +104,20 @@ fn curl(url: &str, into: &Path) -> Command {
     command
 }
 
-fn lftp(url: &str, name: Option<&str>, into: &Path, home: &Path) -> Command {
+/// `lftp`, which decides by itself otherwise whether it takes TLS where it is offered.
+fn lftp(channel: Channel, url: &str, name: Option<&str>, into: &Path, home: &Path) -> Command {
+    let settings = match channel {
+        Channel::Plain => "set ftp:ssl-allow no",
+        Channel::Tls => {
+            "set ftp:ssl-allow-anonymous yes; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; \
+             set ssl:verify-certificate no"
+        }
+    };
     let what = match name {
         Some(name) => format!("pget -n 4 -O '{}' {url}{name}", into.display()),
         None => format!("open {url}; mirror --parallel=8 . '{}'", into.display()),
     };
     let mut command = Command::new("lftp");
-    command.args(["--norc", "-c", &what]).env("HOME", home).env_remove("ftp_proxy");
+    command.args(["--norc", "-c", &format!("{settings}; {what}")]).env("HOME", home).env_remove("ftp_proxy");
     command
 }

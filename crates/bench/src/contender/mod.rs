@@ -8,6 +8,7 @@ pub(crate) mod aria2;
 pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod copy;
+pub(crate) mod door;
 pub(crate) mod ncdc;
 pub(crate) mod nginx;
 pub(crate) mod peerage;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::contender::Contender;
 use crate::contender::aria2::Aria2;
-use crate::contender::client::Ftp;
+use crate::contender::client::{Channel, Ftp};
 use crate::contender::copy::Copy;
 use crate::contender::ncdc::Ncdc;
 use crate::contender::nginx::Nginx;
@@ -26,8 +26,8 @@ const GOALS: &str = "Goals: at least 1.0 × vsftpd + curl, 1.5 × nginx, 3.5 × 
 pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
     vec![
         Box::new(Peerage { name: "peerage", program: setting.peerage.clone(), sources: 1 }),
-        Box::new(Vsftpd(Ftp::Curl)),
-        Box::new(Vsftpd(Ftp::Lftp)),
+        Box::new(Vsftpd { client: Ftp::Curl, channel: Channel::Plain }),
+        Box::new(Vsftpd { client: Ftp::Lftp, channel: Channel::Plain }),
         Box::new(Nginx),
         Box::new(Rsync),
         Box::new(Sendme),

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::contender::Contender;
-use crate::contender::client::Ftp;
+use crate::contender::client::{Channel, Ftp};
 use crate::contender::copy::Copy;
 use crate::contender::peerage::Peerage;
 use crate::contender::rsync::Rsync;
@@ -17,7 +17,7 @@ use crate::report::{Race, Scale, Section};
 pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
     vec![
         Box::new(Peerage { name: "peerage", program: setting.peerage.clone(), sources: 1 }),
-        Box::new(Vsftpd(Ftp::Lftp)),
+        Box::new(Vsftpd { client: Ftp::Lftp, channel: Channel::Plain }),
         Box::new(Rsync),
         Box::new(Copy),
     ]
