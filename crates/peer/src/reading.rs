@@ -17,6 +17,7 @@ use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
 
 use crate::room::{Room, Rooms};
+use crate::share::RemoteFile;
 
 /// Bytes read at a time: what a core's cache holds. Larger reads were far slower, 64 KiB a fifth.
 pub const READ_BYTES: usize = 256 << 10;
@@ -29,6 +30,8 @@ static ROOMS: Rooms = Rooms::new(READ_BYTES, 24);
 pub enum Content {
     /// In a file of this machine.
     Disk(File),
+    /// On a server, which is always waited for.
+    Remote(RemoteFile),
 }
 
 impl Content {
@@ -39,6 +42,7 @@ impl Content {
     pub fn read_exact_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
         match self {
             Self::Disk(file) => file.read_exact_at(bytes, at),
+            Self::Remote(file) => file.read_exact_at(bytes, at),
         }
     }
 
@@ -51,6 +55,7 @@ impl Content {
                 let flags = if is_in_memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT };
                 rustix::io::preadv2(file, &mut [io::IoSliceMut::new(bytes)], at, flags).unwrap_or(0)
             }
+            Self::Remote(_) => 0,
         }
     }
 
@@ -60,6 +65,7 @@ impl Content {
         const IN_MEMORY: [rustix::fs::FsWord; 2] = [0x0102_1994, 0x8584_58f6];
         match self {
             Self::Disk(file) => rustix::fs::fstatfs(file).is_ok_and(|stat| IN_MEMORY.contains(&stat.f_type)),
+            Self::Remote(_) => false,
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use crate::catalogue::Catalogue;
 use crate::identity::Identity;
 use crate::serve::{self, Door};
-use crate::share::{Audience, ShareOptions, ShareSpec, Sharing, Watching};
+use crate::share::{Audience, Location, ShareOptions, ShareSpec, Sharing, Watching};
 use crate::uploads::Uploads;
 
 pub(crate) use trickster::{Trick, Trickster};
@@ -95,7 +95,8 @@ impl Honest {
             write_long_ago(&path, bytes);
         }
         let catalogue = Arc::new(Catalogue::new());
-        let spec = ShareSpec { name: "share".to_owned(), dir: folder.clone(), audience };
+        let location = Location::Folder(folder.clone());
+        let spec = ShareSpec { name: "share".to_owned(), location, audience };
         let options = ShareOptions { watching: Watching::Poll, hashers: Some(1), ..ShareOptions::default() };
         let sharing = Sharing::start(vec![spec], &options, Arc::clone(&catalogue)).unwrap();
         sharing.first_scan_done().await;

@@ -27,7 +27,7 @@ use peerage_wire::{ContentHash, FileEntry, PieceList, ShareDigest, SharePath, pi
 use tokio::sync::watch;
 
 use crate::partials::Partials;
-use crate::share::{Audience, HashCache, Root, Stamp};
+use crate::share::{Audience, HashCache, Origin, Stamp};
 use state::State;
 
 pub use log::Mark;
@@ -61,8 +61,8 @@ pub(crate) struct ShareId(pub(crate) u16);
 /// A file as it was hashed.
 pub(crate) struct Hashed<'a> {
     pub(crate) share: ShareId,
-    /// The folder it was hashed under: a share that has been replaced since takes nothing from the old one.
-    pub(crate) root: &'a Arc<Root>,
+    /// Where it was hashed: a share that has been replaced since takes nothing from the old one.
+    pub(crate) origin: &'a Origin,
     pub(crate) path: &'a SharePath,
     pub(crate) disk: &'a str,
     pub(crate) hash: ContentHash,
@@ -230,9 +230,9 @@ impl Catalogue {
         self.lock().admit(share, audience);
     }
 
-    /// Sets the folder that `share` is read from now; `None` while it is away. Its files stay as they are.
-    pub(crate) fn set_root(&self, share: ShareId, root: Option<Arc<Root>>) {
-        self.lock().set_root(share, root);
+    /// Sets where `share` is read from now; `None` while that is away. Its files stay as they are.
+    pub(crate) fn set_origin(&self, share: ShareId, origin: Option<Origin>) {
+        self.lock().set_origin(share, origin);
     }
 
     /// A new scan begins; what it and later ones see is told apart from what they do not.

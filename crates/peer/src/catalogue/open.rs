@@ -1,14 +1,13 @@
 //! Opening a content by its hash: each place that has it is tried, and what changed is reported.
 
 use std::io;
-use std::sync::Arc;
 
 use peerage_wire::{ContentHash, SharePath};
 use rustix::io::Errno;
 
 use super::{Catalogue, ShareId};
 use crate::reading::Content;
-use crate::share::{Root, Stamp};
+use crate::share::{Origin, Root, Stamp};
 
 /// Places of one content that are tried: where the first sixteen all changed, the rest will be found so too.
 const PLACES_MAX: usize = 16;
@@ -40,7 +39,7 @@ struct Place {
     path: SharePath,
     disk: Box<str>,
     share: ShareId,
-    root: Arc<Root>,
+    origin: Origin,
     stamp: Stamp,
 }
 
@@ -52,17 +51,12 @@ impl Catalogue {
     pub fn open(&self, hash: &ContentHash) -> Result<OpenedContent, OpenError> {
         let mut outcome = OpenError::Absent;
         for place in self.places_of(hash)? {
-            match place.root.open_file(&place.disk) {
-                Ok((file, stamp)) if stamp == place.stamp => {
-                    return Ok(OpenedContent { content: Content::Disk(file), size: stamp.size });
-                }
-                Err(error) if is_passing(&error) => outcome = OpenError::Unreadable(error),
-                Ok(_) => outcome = self.report(&place, OpenError::Changed),
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    outcome = self.report(&place, OpenError::Unreadable(error));
-                }
-                Err(_) => outcome = self.report(&place, OpenError::Changed),
-            }
+            outcome = match place.open() {
+                Ok(content) => return Ok(OpenedContent { content, size: place.stamp.size }),
+                Err(Shut::Passing(error)) => OpenError::Unreadable(error),
+                Err(Shut::Changed) => self.report(&place, OpenError::Changed),
+                Err(Shut::Forbidden(error)) => self.report(&place, OpenError::Unreadable(error)),
+            };
         }
         Err(outcome)
     }
@@ -76,20 +70,60 @@ impl Catalogue {
         }
         let fit = records.filter(|(_, record)| !record.is_suspect);
         let places = fit.filter_map(|(path, record)| {
-            let root = Arc::clone(state.root(record.share)?);
+            let origin = state.origin(record.share)?.clone();
             let disk = state.disk_name(path).into();
-            Some(Place { path: path.clone(), disk, share: record.share, root, stamp: record.stamp })
+            Some(Place { path: path.clone(), disk, share: record.share, origin, stamp: record.stamp })
         });
-        let places: Vec<Place> = places.take(PLACES_MAX).collect();
+        let mut places: Vec<Place> = places.take(PLACES_MAX).collect();
+        // What is here needs no network.
+        places.sort_by_key(|place| matches!(place.origin, Origin::Server(_)));
         if places.is_empty() { Err(OpenError::Changed) } else { Ok(places) }
     }
 
     fn report(&self, place: &Place, outcome: OpenError) -> OpenError {
         let is_first = self.lock().suspect(&place.path, place.stamp);
-        if is_first && let Some(hooks) = self.hooks.get() {
-            (hooks.suspect)(place.share, &place.disk);
+        match &place.origin {
+            _ if !is_first => {}
+            Origin::Server(server) => server.touch(&place.disk),
+            Origin::Folder(_) => {
+                if let Some(hooks) = self.hooks.get() {
+                    (hooks.suspect)(place.share, &place.disk);
+                }
+            }
         }
         outcome
+    }
+}
+
+/// Why a place does not open.
+enum Shut {
+    /// The process, the machine or the network is in trouble, which says nothing about the file.
+    Passing(io::Error),
+    /// It is not what it was.
+    Changed,
+    /// It may not be read any more.
+    Forbidden(io::Error),
+}
+
+impl Place {
+    fn open(&self) -> Result<Content, Shut> {
+        match &self.origin {
+            Origin::Folder(root) => self.open_in(root),
+            Origin::Server(server) => match server.open(&self.disk, self.stamp) {
+                Ok(Some(file)) => Ok(Content::Remote(file)),
+                Ok(None) => Err(Shut::Changed),
+                Err(error) => Err(Shut::Passing(error)),
+            },
+        }
+    }
+
+    fn open_in(&self, root: &Root) -> Result<Content, Shut> {
+        match root.open_file(&self.disk) {
+            Ok((file, stamp)) if stamp == self.stamp => Ok(Content::Disk(file)),
+            Err(error) if is_passing(&error) => Err(Shut::Passing(error)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Shut::Forbidden(error)),
+            Ok(_) | Err(_) => Err(Shut::Changed),
+        }
     }
 }
 

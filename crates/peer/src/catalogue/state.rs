@@ -6,18 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::Arc;
 
 use peerage_wire::api::Change;
 use peerage_wire::{ContentHash, FileEntry, ShareDigest, SharePath};
 
 use super::log::ChangeLog;
 use super::{Hashed, Known, ShareId};
-use crate::share::{Audience, Root, Stamp};
+use crate::share::{Audience, Origin, Stamp};
 
 #[derive(Default)]
 pub(super) struct State {
-    roots: Vec<Option<Arc<Root>>>,
+    origins: Vec<Option<Origin>>,
     pub(super) files: BTreeMap<SharePath, Record>,
     /// The names of the shares that everybody may see.
     public: BTreeSet<Box<str>>,
@@ -52,16 +51,16 @@ impl State {
         (self.files.len() as u64, self.bytes)
     }
 
-    pub(super) fn root(&self, share: ShareId) -> Option<&Arc<Root>> {
-        self.roots.get(usize::from(share.0)).and_then(Option::as_ref)
+    pub(super) fn origin(&self, share: ShareId) -> Option<&Origin> {
+        self.origins.get(usize::from(share.0)).and_then(Option::as_ref)
     }
 
-    pub(super) fn set_root(&mut self, share: ShareId, root: Option<Arc<Root>>) {
+    pub(super) fn set_origin(&mut self, share: ShareId, origin: Option<Origin>) {
         let index = usize::from(share.0);
-        if self.roots.len() <= index {
-            self.roots.resize(index + 1, None);
+        if self.origins.len() <= index {
+            self.origins.resize(index + 1, None);
         }
-        self.roots[index] = root;
+        self.origins[index] = origin;
     }
 
     pub(super) fn admit(&mut self, share: &str, audience: Audience) {
@@ -123,7 +122,7 @@ impl State {
     }
 
     pub(super) fn is_current(&self, file: &Hashed<'_>) -> bool {
-        self.root(file.share).is_some_and(|root| Arc::ptr_eq(root, file.root))
+        self.origin(file.share).is_some_and(|origin| origin.is(file.origin))
     }
 
     pub(super) fn see(&mut self, path: &SharePath, disk: &str, stamp: Stamp) -> Known {

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::share::Root;
 
 const SHARE: ShareId = ShareId(0);
 
@@ -17,6 +18,7 @@ struct Fixture {
     _folder: tempfile::TempDir,
     dir: PathBuf,
     root: Arc<Root>,
+    origin: Origin,
     catalogue: Catalogue,
 }
 
@@ -26,8 +28,9 @@ impl Fixture {
         let dir = folder.path().canonicalize().unwrap();
         let root = Arc::new(Root::open("s", &dir).unwrap());
         let catalogue = Catalogue::new();
-        catalogue.set_root(SHARE, Some(Arc::clone(&root)));
-        Self { _folder: folder, dir, root, catalogue }
+        let origin = Origin::from(Arc::clone(&root));
+        catalogue.set_origin(SHARE, Some(origin.clone()));
+        Self { _folder: folder, dir, root, origin, catalogue }
     }
 
     fn write(&self, name: &str, content: &str) -> ContentHash {
@@ -40,7 +43,14 @@ impl Fixture {
 
     fn put(&self, name: &str, hash: ContentHash, stamp: Stamp) -> Known {
         let path = path(name);
-        self.catalogue.put(&Hashed { share: SHARE, root: &self.root, path: &path, disk: name, hash, stamp })
+        self.catalogue.put(&Hashed {
+            share: SHARE,
+            origin: &self.origin,
+            path: &path,
+            disk: name,
+            hash,
+            stamp,
+        })
     }
 
     fn read(&self, hash: &ContentHash) -> String {
@@ -138,10 +148,10 @@ fn two_spellings_of_a_name_are_one_name_and_the_first_has_it() {
 #[test]
 fn a_folder_that_was_replaced_takes_nothing_more_in() {
     let fixture = Fixture::new();
-    fixture.catalogue.set_root(SHARE, None);
+    fixture.catalogue.set_origin(SHARE, None);
     assert_eq!(fixture.put("late", ContentHash::of(b""), stamp(0)), Known::No);
     let again = Arc::new(Root::open("s", &fixture.dir).unwrap());
-    fixture.catalogue.set_root(SHARE, Some(again));
+    fixture.catalogue.set_origin(SHARE, Some(again.into()));
     assert_eq!(fixture.put("late", ContentHash::of(b""), stamp(0)), Known::No);
     assert_eq!(fixture.catalogue.counts(), (0, 0));
 }

@@ -162,7 +162,7 @@ fn behind(inside: &str, name: &str, is_folder: bool) -> Bound<String> {
 mod tests {
     use super::*;
     use crate::catalogue::{Hashed, ShareId};
-    use crate::share::{Audience, Root, Stamp};
+    use crate::share::{Audience, Origin, Root, Stamp};
     use peerage_wire::ContentHash;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -176,13 +176,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let catalogue = Catalogue::new();
         let root = Arc::new(Root::open("s", &folder.path().canonicalize().unwrap()).unwrap());
+        let origin = Origin::from(root);
         let share = ShareId(0);
-        catalogue.set_root(share, Some(Arc::clone(&root)));
+        catalogue.set_origin(share, Some(origin.clone()));
         for (number, file) in (0_i64..).zip(files) {
             let stamp = Stamp { size: 1, mtime_ns: number * 1_000_000_000, inode: 1 };
             let (path, disk) = (path(file), file.split_once('/').unwrap().1);
             let hash = ContentHash::of(file.as_bytes());
-            catalogue.put(&Hashed { share, root: &root, path: &path, disk, hash, stamp });
+            catalogue.put(&Hashed { share, origin: &origin, path: &path, disk, hash, stamp });
         }
         catalogue
     }

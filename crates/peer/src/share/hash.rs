@@ -21,13 +21,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use peerage_wire::{PieceHasher, PieceList, piece_count, piece_len};
 
 use super::engine::Engine;
+use super::origin::Origin;
 use super::queue::{Job, Task};
-use super::root::Stamp;
+use super::root::{Root, Stamp};
 use super::settle::Outcome;
 use crate::room::Room;
 
 /// Bytes read at a time: stays in a core's own cache until it is hashed.
-const READ_BYTES: usize = 256 << 10;
+pub(super) const READ_BYTES: usize = 256 << 10;
 
 /// The step of the clock that stamps files: a kernel tick is at most 10 ms.
 pub(crate) const STEP: Duration = Duration::from_millis(50);
@@ -86,8 +87,8 @@ pub(crate) fn clock_ns() -> i64 {
 fn hash_small(engine: &Engine, job: &Job, buffer: &mut [u8]) {
     let begun = Instant::now();
     let outcome = match begin(job) {
-        Ok((_, start)) if start.stamp.size != job.size => Outcome::Changed,
-        Ok((file, start)) => match read_piece(&file, start.stamp.size, 0, buffer) {
+        Ok((_, start)) if start.stamp.size != job.stamp.size => Outcome::Changed,
+        Ok((file, start)) => match read_piece(at(&file), start.stamp.size, 0, buffer) {
             Ok(value) => finish(job, start, vec![value]),
             Err(error) => Outcome::of_error(error),
         },
@@ -101,7 +102,7 @@ fn hash_small(engine: &Engine, job: &Job, buffer: &mut [u8]) {
 
 fn open_large(engine: &Engine, job: Job) {
     match begin(&job) {
-        Ok((_, start)) if start.stamp.size != job.size => {
+        Ok((_, start)) if start.stamp.size != job.stamp.size => {
             engine.settle(&job, Outcome::Changed, Duration::ZERO);
         }
         Ok((file, start)) => {
@@ -116,7 +117,7 @@ fn open_large(engine: &Engine, job: Job) {
 fn hash_piece(engine: &Engine, large: &Large, index: u64, buffer: &mut [u8]) {
     let size = large.start.stamp.size;
     let read = match large.file.metadata().map(|metadata| Stamp::of(&metadata) == large.start.stamp) {
-        Ok(true) => read_piece(&large.file, size, index, buffer),
+        Ok(true) => read_piece(at(&large.file), size, index, buffer),
         Ok(false) => Err(changed()),
         Err(error) => Err(error),
     };
@@ -133,12 +134,20 @@ fn hash_piece(engine: &Engine, large: &Large, index: u64, buffer: &mut [u8]) {
 
 fn begin(job: &Job) -> io::Result<(File, Start)> {
     let (clock_ns, at) = (clock_ns(), Instant::now());
-    let (file, stamp) = job.root.open_file(job.disk())?;
+    let (file, stamp) = folder_of(job)?.open_file(job.disk())?;
     Ok((file, Start { stamp, clock_ns, at }))
 }
 
+/// A job of a server is in that server's queue, and never comes here.
+fn folder_of(job: &Job) -> io::Result<&Root> {
+    match &job.origin {
+        Origin::Folder(root) => Ok(root),
+        Origin::Server(_) => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
 fn finish(job: &Job, start: Start, values: Vec<[u8; 32]>) -> Outcome {
-    match job.root.stamp_at(job.disk()) {
+    match folder_of(job).and_then(|root| root.stamp_at(job.disk())) {
         Ok(stamp) if stamp == start.stamp => {}
         Ok(_) => return Outcome::Changed,
         Err(error) => return Outcome::of_error(error),
@@ -152,13 +161,23 @@ fn finish(job: &Job, start: Start, values: Vec<[u8; 32]>) -> Outcome {
     }
 }
 
-fn read_piece(file: &File, size: u64, index: u64, buffer: &mut [u8]) -> io::Result<[u8; 32]> {
+fn at(file: &File) -> impl FnMut(&mut [u8], u64) -> io::Result<usize> {
+    |bytes, offset| file.read_at(bytes, offset)
+}
+
+/// The value of one piece, whose bytes are read by `read_at` into the buffer from a place in the file.
+pub(super) fn read_piece(
+    mut read_at: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+    size: u64,
+    index: u64,
+    buffer: &mut [u8],
+) -> io::Result<[u8; 32]> {
     let mut hasher = PieceHasher::new(size, index);
     let mut offset = index * peerage_wire::PIECE_BYTES;
     let mut left = usize::try_from(piece_len(size, index)).unwrap_or(usize::MAX);
     while left > 0 {
         let room = left.min(buffer.len());
-        match file.read_at(&mut buffer[..room], offset) {
+        match read_at(&mut buffer[..room], offset) {
             Ok(0) => return Err(changed()),
             Ok(read) => {
                 hasher.update(&buffer[..read]);
@@ -231,7 +250,6 @@ impl Large {
 #[cfg(test)]
 mod tests {
     use super::super::queue::Why;
-    use super::super::root::Root;
     use super::*;
     use crate::catalogue::ShareId;
     use peerage_wire::{ContentHash, SharePath};
@@ -245,13 +263,25 @@ mod tests {
         let root = Arc::new(Root::open("s", &folder.path().canonicalize().unwrap()).unwrap());
         let path = SharePath::parse("s/file").unwrap();
         let size = TEXT.len() as u64;
-        (folder, Job { share: ShareId(0), root, path, odd_name: None, size, why: Why::Found })
+        let (stamp, found) = (Stamp { size, mtime_ns: 0, inode: 0 }, Instant::now());
+        (
+            folder,
+            Job {
+                share: ShareId(0),
+                origin: root.into(),
+                path,
+                odd_name: None,
+                stamp,
+                found,
+                why: Why::Found,
+            },
+        )
     }
 
     fn hash_while(change: impl FnOnce(&Path)) -> Outcome {
         let (folder, job) = file();
         let (file, start) = begin(&job).unwrap();
-        let value = read_piece(&file, start.stamp.size, 0, &mut [0; 7]).unwrap();
+        let value = read_piece(at(&file), start.stamp.size, 0, &mut [0; 7]).unwrap();
         change(&folder.path().join("file"));
         finish(&job, start, vec![value])
     }
@@ -298,7 +328,7 @@ mod tests {
         let (folder, job) = file();
         let (opened, start) = begin(&job).unwrap();
         std::fs::write(folder.path().join("file"), "short").unwrap();
-        let read = read_piece(&opened, start.stamp.size, 0, &mut [0; 1 << 10]);
+        let read = read_piece(at(&opened), start.stamp.size, 0, &mut [0; 1 << 10]);
         assert!(matches!(Outcome::of_error(read.unwrap_err()), Outcome::Changed));
     }
 

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::ShareSpec;
 use super::debounce::{Debounce, Look, Place};
 use super::root::Root;
 use crate::catalogue::ShareId;
@@ -22,7 +21,7 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct Letters {
     debounce: Debounce,
-    joined: Vec<(ShareId, ShareSpec, Arc<Root>)>,
+    joined: Vec<(ShareId, Arc<Root>)>,
     rescans: BTreeSet<ShareId>,
     /// Shares for which watches ran out.
     unwatched: BTreeSet<ShareId>,
@@ -34,7 +33,7 @@ struct Letters {
 #[derive(Debug, Default)]
 pub(crate) struct Work {
     /// Folders shared from now on.
-    pub(crate) joined: Vec<(ShareId, ShareSpec, Arc<Root>)>,
+    pub(crate) joined: Vec<(ShareId, Arc<Root>)>,
     pub(crate) places: Vec<(Place, Look)>,
     pub(crate) rescans: BTreeSet<ShareId>,
     pub(crate) unwatched: BTreeSet<ShareId>,
@@ -62,8 +61,8 @@ impl Inbox {
     }
 
     /// Share a folder from now on.
-    pub(crate) fn join(&self, share: ShareId, spec: ShareSpec, root: Arc<Root>) {
-        self.lock().joined.push((share, spec, root));
+    pub(crate) fn join(&self, share: ShareId, root: Arc<Root>) {
+        self.lock().joined.push((share, root));
         self.wake.notify_one();
     }
 

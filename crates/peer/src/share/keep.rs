@@ -28,7 +28,7 @@ use super::inbox::Work;
 use super::root::{FolderId, Root, Stamp};
 use super::scan::walk;
 use super::watch::Watch;
-use super::{Phase, ShareSpec, Watching};
+use super::{Phase, Watching};
 use crate::catalogue::ShareId;
 
 /// How often the keeper looks whether the folders are still there, and writes down what was hashed.
@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// only time.
 const DURABLE_EVERY: Duration = Duration::from_secs(5);
 /// A walk may take one part in so many of all time where folders can't be watched.
-const POLL_REST_FACTOR: u32 = 20;
+pub(super) const POLL_REST_FACTOR: u32 = 20;
 /// A file written so recently is still being written: it is waited for and not read.
 const FRESH: Duration = Duration::from_millis(100);
 
@@ -61,7 +61,6 @@ pub(super) struct Keeper {
 
 struct Kept {
     share: ShareId,
-    spec: ShareSpec,
     /// The folder that was shared last; the catalogue has it only while it is in place.
     root: Arc<Root>,
     is_away: bool,
@@ -83,6 +82,7 @@ impl Keeper {
             self.do_work(work);
             if Instant::now() >= tick {
                 self.check_folders();
+                self.engine.servers().iter().for_each(|server| server.tend());
                 self.engine.cache.write(Durable::Later);
                 tick = Instant::now() + TICK;
             }
@@ -92,8 +92,8 @@ impl Keeper {
     }
 
     fn do_work(&mut self, work: Work) {
-        for (share, spec, root) in work.joined {
-            self.join(share, spec, root);
+        for (share, root) in work.joined {
+            self.join(share, root);
         }
         for share in work.unwatched {
             self.fall_back(share);
@@ -119,12 +119,12 @@ impl Keeper {
         }
     }
 
-    fn join(&mut self, share: ShareId, spec: ShareSpec, root: Arc<Root>) {
+    fn join(&mut self, share: ShareId, root: Arc<Root>) {
         let watching = self.pace.watching == Watching::Auto;
         let watch = watching.then(|| Watch::new(share, root.path(), &self.engine.inbox).ok()).flatten();
         let is_polled = watch.is_none();
         let next_walk = Instant::now();
-        self.kept.push(Kept { share, spec, root, is_away: false, watch, is_polled, next_walk });
+        self.kept.push(Kept { share, root, is_away: false, watch, is_polled, next_walk });
         if is_polled && watching {
             self.fall_back(share);
         }
@@ -176,10 +176,10 @@ impl Keeper {
         kept.next_walk = kept.next_walk.min(Instant::now() + self.pace.poll_every);
         let note = format!(
             "watches ran out: changes in `{}` are looked for every {} s\nhint: raise `fs.inotify.max_user_watches`",
-            shown(&kept.spec.dir.to_string_lossy()),
+            shown(&kept.root.path().to_string_lossy()),
             self.pace.poll_every.as_secs_f32(),
         );
-        self.engine.notes.tell(&self.engine.progress, &format!("watch {}", kept.spec.name), &note);
+        self.engine.notes.tell(&self.engine.progress, &format!("watch {}", kept.root.name()), &note);
     }
 
     /// What stands at a place now; `None` where it is none of our business.
@@ -197,7 +197,7 @@ impl Keeper {
 
     fn look(&mut self, seen: Seen) {
         let Seen { folder, place, look, kind } = seen;
-        let Ok(path) = share_path(&folder.root, &place.relative) else { return };
+        let Ok(path) = share_path(folder.root.name(), &place.relative) else { return };
         match kind {
             Kind::Gone => {
                 self.engine.catalogue.remove(&path, &place.relative);
@@ -236,12 +236,12 @@ impl Keeper {
             return self.engine.inbox.touch(place, look);
         }
         let reader = self.engine.cache.reader();
-        self.engine.consider(folder, &place.relative, stamp, look, &reader);
+        self.engine.consider(&folder.holding(), &place.relative, stamp, look, &reader);
     }
 
     /// A file that is being written is not what it was registered as, and will be something else again soon.
     fn withdraw_changed(&self, folder: &Folder, place: &Place, stamp: Stamp) {
-        if let Ok(path) = share_path(&folder.root, &place.relative) {
+        if let Ok(path) = share_path(folder.root.name(), &place.relative) {
             self.engine.catalogue.remove_changed(&path, &place.relative, stamp);
         }
     }
@@ -261,42 +261,44 @@ impl Keeper {
         let kept = &mut self.kept[index];
         kept.is_away = true;
         kept.watch = None;
-        self.engine.catalogue.set_root(kept.share, None);
-        if let Ok(path) = share_path(&kept.root, "") {
+        self.engine.catalogue.set_origin(kept.share, None);
+        if let Ok(path) = share_path(kept.root.name(), "") {
             self.engine.catalogue.clear_below(&path, "");
         }
-        let dir = kept.spec.dir.to_string_lossy();
+        let dir = kept.root.path().to_string_lossy();
         let note =
             format!("`{}` is gone or was unmounted: its files are withdrawn until it is back", shown(&dir));
-        self.engine.notes.tell(&self.engine.progress, &format!("folder {}", kept.spec.name), &note);
+        self.engine.notes.tell(&self.engine.progress, &format!("folder {}", kept.root.name()), &note);
         self.try_return(index);
     }
 
     fn try_return(&mut self, index: usize) {
         let kept = &mut self.kept[index];
-        let Some(id) = FolderId::at(&kept.spec.dir) else { return };
-        let is_empty = std::fs::read_dir(&kept.spec.dir).is_ok_and(|mut entries| entries.next().is_none());
+        let Some(id) = FolderId::at(kept.root.path()) else { return };
+        let is_empty = std::fs::read_dir(kept.root.path()).is_ok_and(|mut entries| entries.next().is_none());
         if id != kept.root.id() && is_empty {
             return;
         }
-        let Ok(root) = Root::open(&kept.spec.name, &kept.spec.dir).map(Arc::new) else { return };
-        let (share, spec) = (kept.share, kept.spec.clone());
-        self.engine.catalogue.set_root(share, Some(Arc::clone(&root)));
-        let note = format!("`{}` is back", shown(&spec.dir.to_string_lossy()));
-        self.engine.notes.tell(&self.engine.progress, &format!("folder {}", spec.name), &note);
+        let Ok(root) = Root::open(kept.root.name(), kept.root.path()).map(Arc::new) else { return };
+        let share = kept.share;
+        self.engine.catalogue.set_origin(share, Some(Arc::clone(&root).into()));
+        let note = format!("`{}` is back", shown(&root.path().to_string_lossy()));
+        self.engine.notes.tell(&self.engine.progress, &format!("folder {}", root.name()), &note);
         self.kept.remove(index);
-        self.join(share, spec, root);
+        self.join(share, root);
     }
 
     /// Says how far things are, and makes durable what was hashed once there is nothing else to do.
     fn rest(&mut self) {
         let engine = &self.engine;
-        let is_walked = self.kept.iter().all(|kept| kept.is_away || kept.next_walk > Instant::now());
+        let servers = engine.servers();
+        let is_walked = self.kept.iter().all(|kept| kept.is_away || kept.next_walk > Instant::now())
+            && servers.iter().all(|server| server.is_looked_at());
         if !is_walked || engine.inbox.has_joined() || engine.is_stopping() {
             return;
         }
         engine.progress.scan_finished.store(true, Ordering::Relaxed);
-        let is_hashed = engine.queue.is_idle();
+        let is_hashed = engine.queue.is_idle() && servers.iter().all(|server| server.queue.is_idle());
         let phase = if is_hashed { Phase::Done } else { Phase::Hashing };
         self.phase.send_if_modified(|current| std::mem::replace(current, phase) != phase);
         if is_hashed {
@@ -308,7 +310,7 @@ impl Keeper {
                 engine.cache.write(Durable::Now);
                 self.next_durable = Instant::now() + DURABLE_EVERY;
             }
-            engine.progress.idle.store(engine.inbox.is_empty() && engine.queue.is_idle(), Ordering::Relaxed);
+            engine.progress.idle.store(engine.inbox.is_empty() && is_hashed, Ordering::Relaxed);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `keep` decides what to look at, `scan` walks, `hash` reads, `settle` draws the consequences; `debounce` and
 //! `queue` say when and in which order. Invariants: files of the shares reach the catalogue only through
-//! here; a share needs no runtime, only threads of its own, which end when [`Sharing`] is dropped.
+//! here; `remote` does the same for folders on servers; a share needs no runtime, only threads of its own, which end when [`Sharing`] is dropped.
 
 mod spec;
 
@@ -10,6 +10,7 @@ mod debounce;
 mod filter;
 mod inbox;
 mod notes;
+mod origin;
 mod progress;
 mod root;
 
@@ -22,6 +23,8 @@ mod cache;
 mod hash;
 mod queue;
 mod settle;
+
+mod remote;
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +40,7 @@ use tokio::sync::{mpsc, watch as signal};
 use crate::catalogue::{Catalogue, Hooks, ShareId};
 use cache::Durable;
 use debounce::{Look, Place};
-use engine::Engine;
+use engine::{Engine, Holding};
 use filter::Filter;
 use inbox::Inbox;
 use keep::{Keeper, Pace};
@@ -45,10 +48,12 @@ use notes::Notes;
 use queue::Queue;
 
 pub(crate) use cache::HashCache;
+pub(crate) use origin::Origin;
 pub(crate) use root::{Root, Stamp};
 
 pub use progress::ShareProgress;
-pub use spec::{Audience, SHARES_MAX, ShareArg, ShareSpec, SpecError, resolve_names};
+pub use remote::{FtpLogin, FtpLogins, FtpUrl, Password, RemoteFile, UrlError};
+pub use spec::{Audience, Location, SHARES_MAX, ShareArg, ShareSpec, SpecError, resolve_names};
 
 /// Threads that hash: past them no disk keeps up.
 const HASHERS_MAX: usize = 64;
@@ -81,6 +86,19 @@ pub enum ShareError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Too many servers.
+    #[error(
+        "{count} servers are more than the {max} that one peer can bring in\nhint: let another peer bring in some"
+    )]
+    Servers {
+        /// How many there would be.
+        count: usize,
+        /// How many may be.
+        max: usize,
+    },
+    /// TLS can't be had.
+    #[error("can't prepare TLS: {0}")]
+    Tls(#[source] rustls::Error),
     /// The catalogue is another share's.
     #[error("the catalogue is filled by another share already")]
     Twice,
@@ -110,12 +128,14 @@ pub struct ShareOptions {
     pub cache: Option<PathBuf>,
     /// How to learn of changes.
     pub watching: Watching,
-    /// How often folders are walked that can't be watched. A walk costs some 3 µs a file.
+    /// How often folders are walked that can't be watched, and servers asked. A walk costs some 3 µs a file.
     pub poll_every: Duration,
     /// How often folders are walked that are watched, in case something was missed.
     pub reconcile_every: Duration,
     /// Threads that hash; one a core where `None`.
     pub hashers: Option<usize>,
+    /// Who logs in at servers.
+    pub logins: FtpLogins,
 }
 
 impl Default for ShareOptions {
@@ -128,6 +148,7 @@ impl Default for ShareOptions {
             poll_every: Duration::from_secs(30),
             reconcile_every: Duration::from_secs(600),
             hashers: None,
+            logins: FtpLogins::default(),
         }
     }
 }
@@ -150,6 +171,9 @@ pub struct Sharing {
     phase: signal::Sender<Phase>,
     notes: Mutex<Option<mpsc::Receiver<String>>>,
     specs: Mutex<Vec<ShareSpec>>,
+    servers: Mutex<Vec<remote::Kept>>,
+    logins: FtpLogins,
+    poll_every: Duration,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -164,13 +188,21 @@ impl Sharing {
         catalogue: Arc<Catalogue>,
     ) -> Result<Self, ShareError> {
         let filter = Filter::new(&options.exclude, &options.private)?;
-        let roots: Vec<Arc<Root>> = specs.iter().map(|spec| open(spec, &filter)).collect::<Result<_, _>>()?;
+        let opened = |spec| open(spec, &filter, &options.logins);
+        let origins: Vec<Origin> = specs.iter().map(opened).collect::<Result<_, _>>()?;
         let (engine, notes) = engine(filter, options.cache.as_deref(), catalogue)?;
-        let (phase, specs_kept) = (signal::Sender::new(Phase::Walking), Mutex::default());
-        let (notes, threads) = (Mutex::new(Some(notes)), Vec::new());
-        let mut sharing = Self { engine, phase, notes, specs: specs_kept, threads };
-        for (spec, root) in specs.into_iter().zip(roots) {
-            sharing.join(spec, root);
+        let mut sharing = Self {
+            engine,
+            phase: signal::Sender::new(Phase::Walking),
+            notes: Mutex::new(Some(notes)),
+            specs: Mutex::default(),
+            servers: Mutex::default(),
+            logins: options.logins.clone(),
+            poll_every: options.poll_every,
+            threads: Vec::new(),
+        };
+        for (spec, origin) in specs.into_iter().zip(origins) {
+            sharing.join(spec, origin)?;
         }
         sharing.spawn(options).map_err(ShareError::Thread)?;
         Ok(sharing)
@@ -183,8 +215,8 @@ impl Sharing {
     pub fn add(&self, arg: ShareArg) -> Result<ShareSpec, ShareError> {
         let specs = self.specs();
         let spec = spec::resolve_one(arg, &specs)?;
-        let root = open(&spec, &self.engine.filter)?;
-        self.join(spec.clone(), root);
+        let origin = open(&spec, &self.engine.filter, &self.logins)?;
+        self.join(spec.clone(), origin)?;
         Ok(spec)
     }
 
@@ -222,6 +254,9 @@ impl Sharing {
         self.engine.is_stopping.store(true, Ordering::Relaxed);
         self.engine.inbox.stop();
         self.engine.queue.close();
+        let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
+        servers.iter().for_each(remote::Kept::end);
+        servers.into_iter().for_each(remote::Kept::join);
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so already.
             let _ = thread.join();
@@ -229,15 +264,30 @@ impl Sharing {
         self.engine.cache.write(Durable::Now);
     }
 
-    fn join(&self, spec: ShareSpec, root: Arc<Root>) {
+    fn join(&self, spec: ShareSpec, origin: Origin) -> Result<(), ShareError> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(origin, Origin::Server(_)) && servers.len() >= remote::SERVERS_MAX {
+            return Err(ShareError::Servers { count: servers.len() + 1, max: remote::SERVERS_MAX });
+        }
         let mut specs = self.specs.lock().unwrap_or_else(PoisonError::into_inner);
         let share = ShareId(u16::try_from(specs.len()).unwrap_or(u16::MAX));
-        specs.push(spec.clone());
-        drop(specs);
         self.engine.catalogue.admit(&spec.name, spec.audience);
-        self.engine.catalogue.set_root(share, Some(Arc::clone(&root)));
-        self.engine.inbox.join(share, spec, root);
+        specs.push(spec);
+        drop(specs);
+        match &origin {
+            Origin::Folder(root) => {
+                self.engine.catalogue.set_origin(share, Some(origin.clone()));
+                self.engine.inbox.join(share, Arc::clone(root));
+            }
+            Origin::Server(server) => {
+                self.engine.add_server(server);
+                let holding = Holding { share, origin: origin.clone() };
+                let kept = remote::Kept::start(&self.engine, &holding, server, self.poll_every);
+                servers.push(kept.map_err(ShareError::Thread)?);
+            }
+        }
         self.phase.send_replace(Phase::Walking);
+        Ok(())
     }
 
     fn spawn(&mut self, options: &ShareOptions) -> std::io::Result<()> {
@@ -264,12 +314,19 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<Jo
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
-fn open(spec: &ShareSpec, filter: &Filter) -> Result<Arc<Root>, ShareError> {
-    if filter.is_private(&spec.dir) {
-        return Err(ShareError::Private { dir: spec.dir.clone() });
+fn open(spec: &ShareSpec, filter: &Filter, logins: &FtpLogins) -> Result<Origin, ShareError> {
+    let dir = match &spec.location {
+        Location::Folder(dir) => dir,
+        Location::Server(url) => {
+            let server = remote::Server::new(&spec.name, url, logins).map_err(ShareError::Tls)?;
+            return Ok(Origin::Server(Arc::new(server)));
+        }
+    };
+    if filter.is_private(dir) {
+        return Err(ShareError::Private { dir: dir.clone() });
     }
-    let failed = |source| SpecError::Folder { dir: spec.dir.clone(), source };
-    Ok(Arc::new(Root::open(&spec.name, &spec.dir).map_err(failed)?))
+    let failed = |source| SpecError::Folder { dir: dir.clone(), source };
+    Ok(Origin::Folder(Arc::new(Root::open(&spec.name, dir).map_err(failed)?)))
 }
 
 fn engine(
@@ -288,7 +345,8 @@ fn engine(
     }
     let (notes, receiver) = Notes::new();
     let (queue, progress, is_stopping) = (Queue::default(), Arc::default(), AtomicBool::new(false));
-    let engine = Engine { catalogue, cache, inbox, queue, progress, notes, filter, is_stopping };
+    let servers = Mutex::default();
+    let engine = Engine { catalogue, cache, inbox, queue, servers, progress, notes, filter, is_stopping };
     if let Some(note) = note {
         engine.notes.tell(&engine.progress, "cache", &note);
     }

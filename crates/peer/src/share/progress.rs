@@ -57,7 +57,7 @@ impl ShareProgress {
     }
 
     pub(super) fn lost(&self, job: &Job) {
-        self.unfound(job.why, job.size);
+        self.unfound(job.why, job.stamp.size);
     }
 
     pub(super) fn hashed(&self, job: &Job) {

@@ -7,11 +7,13 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use peerage_wire::{PIECE_BYTES, SharePath};
 
 use super::hash::Large;
-use super::root::Root;
+use super::origin::Origin;
+use super::root::Stamp;
 use crate::catalogue::ShareId;
 
 /// Jobs that wait, some 100 bytes each: enough that small files overtake large ones over a whole share.
@@ -26,12 +28,13 @@ const HANDFUL_SHARE: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) share: ShareId,
-    pub(crate) root: Arc<Root>,
+    pub(crate) origin: Origin,
     pub(crate) path: SharePath,
     /// The path below the folder as the disk spells it, where that differs.
     pub(crate) odd_name: Option<Box<str>>,
-    /// Bytes when it was found.
-    pub(crate) size: u64,
+    /// As it was when it was found.
+    pub(crate) stamp: Stamp,
+    pub(crate) found: Instant,
     pub(crate) why: Why,
 }
 
@@ -123,11 +126,11 @@ impl Queue {
             Entry::Occupied(_) => return Pushed::Already,
             Entry::Vacant(free) => _ = free.insert(job.odd_name.clone()),
         }
-        if job.size <= PIECE_BYTES {
+        if job.stamp.size <= PIECE_BYTES {
             waiting.small.push_back(job);
         } else {
             waiting.arrivals += 1;
-            let key = (job.size, waiting.arrivals);
+            let key = (job.stamp.size, waiting.arrivals);
             waiting.large.insert(key, job);
         }
         if waiting.idle > 0 {
@@ -174,7 +177,10 @@ impl Queue {
 
     /// Ends everyone who waits, on either side.
     pub(crate) fn close(&self) {
-        self.lock().is_closed = true;
+        let mut waiting = self.lock();
+        waiting.is_closed = true;
+        (waiting.small, waiting.large) = Default::default();
+        drop(waiting);
         self.work.notify_all();
         self.room.notify_all();
     }
@@ -204,12 +210,14 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use super::super::root::Root;
     use super::*;
 
     fn job(path: &str, size: u64) -> Job {
         let root = Arc::new(Root::open("s", std::path::Path::new("/")).unwrap());
-        let path = SharePath::parse(path).unwrap();
-        Job { share: ShareId(0), root, path, odd_name: None, size, why: Why::Found }
+        let (origin, path) = (root.into(), SharePath::parse(path).unwrap());
+        let (stamp, found) = (Stamp { size, mtime_ns: 0, inode: 0 }, Instant::now());
+        Job { share: ShareId(0), origin, path, odd_name: None, stamp, found, why: Why::Found }
     }
 
     fn next(queue: &Queue) -> String {

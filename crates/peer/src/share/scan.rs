@@ -14,7 +14,7 @@ use ignore::{DirEntry, WalkBuilder, WalkState};
 
 use super::cache::Reader;
 use super::debounce::Look;
-use super::engine::{Engine, Folder, Found, relative, share_path};
+use super::engine::{Engine, Folder, Found, Holding, relative, share_path};
 use super::filter::Sort;
 use super::notes::Trouble;
 use super::root::Stamp;
@@ -45,7 +45,7 @@ pub(crate) fn walk(engine: &Engine, folder: &Folder, watch: Option<&Watch>, belo
     });
     if shared.is_complete.load(Ordering::Relaxed)
         && !engine.is_stopping()
-        && let Ok(path) = share_path(&folder.root, below)
+        && let Ok(path) = share_path(folder.root.name(), below)
     {
         engine.catalogue.sweep(&path, below, scan);
     }
@@ -58,6 +58,7 @@ pub(crate) fn walk(engine: &Engine, folder: &Folder, watch: Option<&Watch>, belo
 struct Shared<'a> {
     engine: &'a Engine,
     folder: &'a Folder,
+    holding: Holding,
     watch: Option<&'a Watch>,
     is_complete: AtomicBool,
     ran_out: AtomicBool,
@@ -67,7 +68,8 @@ struct Shared<'a> {
 impl<'a> Shared<'a> {
     fn new(engine: &'a Engine, folder: &'a Folder) -> Self {
         let (is_complete, ran_out) = (AtomicBool::new(true), AtomicBool::new(false));
-        Self { engine, folder, watch: None, is_complete, ran_out, displaced: Mutex::default() }
+        let holding = folder.holding();
+        Self { engine, folder, holding, watch: None, is_complete, ran_out, displaced: Mutex::default() }
     }
 
     fn visit(&self, entry: Result<DirEntry, ignore::Error>, reader: &Reader) -> WalkState {
@@ -123,7 +125,7 @@ impl<'a> Shared<'a> {
             Ok(metadata) => Stamp::of(&metadata),
             Err(error) => return self.failed(&error),
         };
-        if self.engine.consider(self.folder, disk, stamp, Look::IfChanged, reader) == Found::SameName {
+        if self.engine.consider(&self.holding, disk, stamp, Look::IfChanged, reader) == Found::SameName {
             self.displaced.lock().unwrap_or_else(PoisonError::into_inner).push(disk.into());
         }
     }

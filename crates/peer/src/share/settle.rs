@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::debounce::{Look, Place};
 use super::engine::Engine;
 use super::notes::Trouble;
+use super::origin::Origin;
 use super::queue::{Job, Why};
 use super::root::Stamp;
 use crate::catalogue::{Hashed, Known};
@@ -59,15 +60,14 @@ impl Outcome {
 impl Engine {
     /// Draws the consequences and ends the job.
     pub(super) fn settle(&self, job: &Job, outcome: Outcome, took: Duration) {
-        let place = || Place { share: job.share, relative: job.disk().into() };
         if took > CHEAP {
-            self.inbox.hashed(&place(), took);
+            self.inbox.hashed(&place_of(job), took);
         }
         match outcome {
             Outcome::Hashed { list, stamp, is_certain } => self.register(job, list, stamp, is_certain),
             Outcome::Changed | Outcome::Later => {
                 self.drop_file(job);
-                self.inbox.touch(place(), Look::IfChanged);
+                self.look_again(job, Look::IfChanged);
             }
             Outcome::Gone => self.drop_file(job),
             Outcome::Unreadable(error) => {
@@ -80,22 +80,29 @@ impl Engine {
                 );
             }
         }
-        if self.queue.done(&job.path) {
+        if self.queue_of(&job.origin).done(&job.path) {
             self.inbox.nudge();
         }
     }
 
     fn register(&self, job: &Job, list: PieceList, stamp: Stamp, is_certain: bool) {
         let hash = list.hash();
-        self.cache.remember(job.root.key(job.disk()), stamp, list, is_certain);
-        let Job { share, root, path, .. } = job;
-        let file = Hashed { share: *share, root, path, disk: job.disk(), hash, stamp };
+        self.cache.remember(job.origin.key(job.disk()), stamp, list, is_certain);
+        let Job { share, origin, path, .. } = job;
+        let file = Hashed { share: *share, origin, path, disk: job.disk(), hash, stamp };
         if self.catalogue.put(&file) == Known::Taken {
             self.notes.trouble(&self.progress, Trouble::SameName, path.as_str(), job.disk());
         }
         self.progress.hashed(job);
         if !is_certain && job.why == Why::Found {
-            self.inbox.touch(Place { share: *share, relative: job.disk().into() }, Look::Always);
+            self.look_again(job, Look::Always);
+        }
+    }
+
+    fn look_again(&self, job: &Job, look: Look) {
+        match &job.origin {
+            Origin::Folder(_) => self.inbox.touch(place_of(job), look),
+            Origin::Server(server) => server.touch(job.disk()),
         }
     }
 
@@ -103,4 +110,8 @@ impl Engine {
         self.progress.lost(job);
         self.catalogue.remove(&job.path, job.disk());
     }
+}
+
+fn place_of(job: &Job) -> Place {
+    Place { share: job.share, relative: job.disk().into() }
 }

@@ -1,15 +1,19 @@
 //! Which folders are shared and under which names.
 //!
-//! Invariants: every [`ShareSpec`] has a folder that exists, absolute and without symbolic links, and a name
-//! that is one valid component which every system can store; no two have the same name or folder, and none
+//! Invariants: every [`ShareSpec`] has a folder that exists, absolute and without symbolic links, or one on a server; and a
+//! name that is one valid component which every system can store; no two have the same name or folder, and none
 //! lies inside another: a file has one name in the index.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use peerage_wire::{SharePath, shown};
+
+use super::remote::{FtpUrl, UrlError};
 
 /// Folders one peer may share: more than anyone lists by hand, few enough to watch each second.
 pub const SHARES_MAX: usize = 1_000;
@@ -36,6 +40,9 @@ pub enum SpecError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What is meant as a server's folder is none.
+    #[error(transparent)]
+    Url(#[from] UrlError),
     /// Two folders were given one name.
     #[error("two folders are named `{}`\nhint: give each `Name=DIR` a name of its own", shown(name))]
     SameName {
@@ -63,13 +70,22 @@ pub enum SpecError {
     },
 }
 
-/// One folder as it was asked for: `DIR` or `Name=DIR`.
+/// Where a shared folder is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// On this machine.
+    Folder(PathBuf),
+    /// On an FTP server.
+    Server(FtpUrl),
+}
+
+/// One folder as it was asked for: `DIR`, `ftp://HOST/PATH`, or `Name=` either.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareArg {
     /// The name, where one was given.
     pub name: Option<String>,
     /// The folder, as it was given.
-    pub dir: PathBuf,
+    pub location: Location,
 }
 
 /// Who may see a share through the doors that go by names; the native door serves any peer that has a hash.
@@ -87,8 +103,8 @@ pub enum Audience {
 pub struct ShareSpec {
     /// The first component of its files' paths.
     pub name: String,
-    /// The folder, absolute and without symbolic links.
-    pub dir: PathBuf,
+    /// The folder; one of this machine is absolute and without symbolic links.
+    pub location: Location,
     /// Who may see it.
     pub audience: Audience,
 }
@@ -102,20 +118,62 @@ impl ShareSpec {
 }
 
 impl ShareArg {
-    /// Reads `DIR` or `Name=DIR`; what exists as written is a `DIR`, whatever it has for characters.
-    #[must_use]
-    pub fn parse(text: &OsStr) -> Self {
-        let whole = Self { name: None, dir: text.into() };
+    /// Reads `DIR`, a server's URL, or `Name=` either; what exists as written is a `DIR`, whatever it has for characters.
+    ///
+    /// # Errors
+    /// [`SpecError::Url`].
+    pub fn parse(text: &OsStr) -> Result<Self, SpecError> {
+        let whole = || Ok(Self { name: None, location: Location::parse(text)? });
         if Path::new(text).exists() {
-            return whole;
+            return Ok(Self::folder(text));
+        }
+        if text.to_str().is_some_and(FtpUrl::is_meant) {
+            return whole();
         }
         let mut halves = text.as_bytes().splitn(2, |byte| *byte == b'=');
         match (halves.next().and_then(|name| str::from_utf8(name).ok()), halves.next()) {
             (Some(name), Some(dir)) if !name.is_empty() && !name.contains('/') => {
-                Self { name: Some(name.to_owned()), dir: OsStr::from_bytes(dir).into() }
+                let location = Location::parse(OsStr::from_bytes(dir))?;
+                Ok(Self { name: Some(name.to_owned()), location })
             }
-            _ => whole,
+            _ => whole(),
         }
+    }
+
+    /// A folder of this machine, under its own name.
+    pub fn folder(dir: impl Into<PathBuf>) -> Self {
+        Self { name: None, location: Location::Folder(dir.into()) }
+    }
+}
+
+impl Location {
+    fn parse(text: &OsStr) -> Result<Self, SpecError> {
+        match text.to_str().filter(|text| FtpUrl::is_meant(text)) {
+            Some(url) => Ok(Self::Server(url.parse()?)),
+            None => Ok(Self::Folder(text.into())),
+        }
+    }
+
+    /// What a share is called where nobody says otherwise.
+    fn base_name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Folder(dir) => dir.file_name().unwrap_or(OsStr::new(ROOT_NAME)).to_string_lossy(),
+            Self::Server(url) => url.base_name().into(),
+        }
+    }
+
+    /// Components that tell whether one place lies in another.
+    fn as_path(&self) -> Cow<'_, Path> {
+        match self {
+            Self::Folder(dir) => dir.into(),
+            Self::Server(url) => PathBuf::from(url.to_string()).into(),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown(&self.as_path().to_string_lossy()).fmt(f)
     }
 }
 
@@ -128,7 +186,7 @@ pub fn resolve_names(args: Vec<ShareArg>) -> Result<Vec<ShareSpec>, SpecError> {
     if args.len() > SHARES_MAX {
         return Err(SpecError::TooMany { count: args.len() });
     }
-    let found: Vec<(Option<String>, PathBuf)> = args.into_iter().map(find).collect::<Result<_, _>>()?;
+    let found: Vec<(Option<String>, Location)> = args.into_iter().map(find).collect::<Result<_, _>>()?;
     check_apart(&found)?;
     let mut taken = Vec::new();
     for name in found.iter().filter_map(|(name, _)| name.as_deref()) {
@@ -138,7 +196,7 @@ pub fn resolve_names(args: Vec<ShareArg>) -> Result<Vec<ShareSpec>, SpecError> {
         }
         taken.push(name);
     }
-    found.into_iter().map(|(name, dir)| name_one(name, dir, &mut taken)).collect()
+    found.into_iter().map(|(name, location)| name_one(name, location, &mut taken)).collect()
 }
 
 /// The same for one more folder beside those that are shared.
@@ -149,46 +207,51 @@ pub(super) fn resolve_one(arg: ShareArg, shared: &[ShareSpec]) -> Result<ShareSp
     if shared.len() >= SHARES_MAX {
         return Err(SpecError::TooMany { count: shared.len() + 1 });
     }
-    let mut found: Vec<_> = shared.iter().map(|spec| (Some(spec.name.clone()), spec.dir.clone())).collect();
-    let (name, dir) = find(arg)?;
-    found.push((name.clone(), dir.clone()));
+    let mut found: Vec<_> =
+        shared.iter().map(|spec| (Some(spec.name.clone()), spec.location.clone())).collect();
+    let (name, location) = find(arg)?;
+    found.push((name.clone(), location.clone()));
     check_apart(&found)?;
     let mut taken: Vec<String> = shared.iter().map(|spec| spec.name.clone()).collect();
     match name {
         Some(name) if taken.contains(&check_name(&name)?) => Err(SpecError::SameName { name }),
-        name => name_one(name, dir, &mut taken),
+        name => name_one(name, location, &mut taken),
     }
 }
 
-fn find(arg: ShareArg) -> Result<(Option<String>, PathBuf), SpecError> {
-    let canonical = arg.dir.canonicalize().and_then(|dir| std::fs::read_dir(&dir).map(|_| dir));
+fn find(arg: ShareArg) -> Result<(Option<String>, Location), SpecError> {
+    let Location::Folder(dir) = arg.location else { return Ok((arg.name, arg.location)) };
+    let canonical = dir.canonicalize().and_then(|dir| std::fs::read_dir(&dir).map(|_| dir));
     match canonical {
-        Ok(dir) => Ok((arg.name, dir)),
-        Err(source) => Err(SpecError::Folder { dir: arg.dir, source }),
+        Ok(dir) => Ok((arg.name, Location::Folder(dir))),
+        Err(source) => Err(SpecError::Folder { dir, source }),
     }
 }
 
-fn check_apart(found: &[(Option<String>, PathBuf)]) -> Result<(), SpecError> {
-    let mut dirs: Vec<&PathBuf> = found.iter().map(|(_, dir)| dir).collect();
+fn check_apart(found: &[(Option<String>, Location)]) -> Result<(), SpecError> {
+    let mut dirs: Vec<Cow<'_, Path>> = found.iter().map(|(_, location)| location.as_path()).collect();
     // By components, so that a folder stands right before what lies in it.
     dirs.sort();
-    match dirs.windows(2).find(|pair| pair[1].starts_with(pair[0])) {
-        Some(pair) => Err(SpecError::Overlap { outer: pair[0].clone(), inner: pair[1].clone() }),
+    match dirs.windows(2).find(|pair| pair[1].starts_with(&pair[0])) {
+        Some(pair) => Err(SpecError::Overlap { outer: pair[0].to_path_buf(), inner: pair[1].to_path_buf() }),
         None => Ok(()),
     }
 }
 
-fn name_one(name: Option<String>, dir: PathBuf, taken: &mut Vec<String>) -> Result<ShareSpec, SpecError> {
+fn name_one(
+    name: Option<String>,
+    location: Location,
+    taken: &mut Vec<String>,
+) -> Result<ShareSpec, SpecError> {
     if let Some(name) = name {
-        return Ok(ShareSpec { name: check_name(&name)?, dir, audience: Audience::default() });
+        return Ok(ShareSpec { name: check_name(&name)?, location, audience: Audience::default() });
     }
-    let base = dir.file_name().unwrap_or(OsStr::new(ROOT_NAME)).to_string_lossy();
-    let base = check_name(&base)?;
+    let base = check_name(&location.base_name())?;
     let numbered = (2..).map(|number: usize| format!("{base}-{number}"));
     let free = std::iter::once(base.clone()).chain(numbered).find(|name| !taken.contains(name));
     let name = check_name(&free.unwrap_or(base))?;
     taken.push(name.clone());
-    Ok(ShareSpec { name, dir, audience: Audience::default() })
+    Ok(ShareSpec { name, location, audience: Audience::default() })
 }
 
 /// The name in NFC, if it is one component that can be fetched on every system.
@@ -217,7 +280,7 @@ mod tests {
     use std::fs::create_dir_all;
 
     fn names(args: &[String]) -> Result<Vec<String>, SpecError> {
-        let args = args.iter().map(|arg| ShareArg::parse(OsStr::new(arg))).collect();
+        let args = args.iter().map(|arg| ShareArg::parse(OsStr::new(arg))).collect::<Result<_, _>>()?;
         Ok(resolve_names(args)?.into_iter().map(|spec| spec.name).collect())
     }
 
@@ -240,10 +303,27 @@ mod tests {
     #[test]
     fn a_folder_that_exists_as_written_is_meant() {
         let (_folder, at) = folder(&["x=y", "z"]);
-        assert_eq!(ShareArg::parse(OsStr::new(&at("x=y"))).name, None);
-        let named = ShareArg::parse(OsStr::new("films=/srv/a=b"));
-        assert_eq!((named.name.as_deref(), named.dir.to_str()), (Some("films"), Some("/srv/a=b")));
-        assert_eq!(ShareArg::parse(OsStr::new("/no/such=dir")).name, None);
+        let parse = |text: &str| ShareArg::parse(OsStr::new(text)).unwrap();
+        assert_eq!(parse(&at("x=y")).name, None);
+        let named = ShareArg { name: Some("films".to_owned()), ..ShareArg::folder("/srv/a=b") };
+        assert_eq!(parse("films=/srv/a=b"), named);
+        assert_eq!(parse("/no/such=dir").name, None);
+    }
+
+    #[test]
+    fn a_server_s_folder_is_told_from_one_here() {
+        let url = |text: &str| Location::Server(text.parse().unwrap());
+        let parse = |text: &str| ShareArg::parse(OsStr::new(text)).unwrap();
+        assert_eq!(parse("ftp://nas/a=b"), ShareArg { name: None, location: url("ftp://nas/a=b") });
+        let named = ShareArg { name: Some("films".to_owned()), location: url("ftps://nas:2121/x") };
+        assert_eq!(parse("films=ftps://nas:2121/x"), named);
+        let args = ["ftp://nas/music", "ftp://other/music", "ftp://nas.local"].map(ToOwned::to_owned);
+        assert_eq!(names(&args).unwrap(), ["music", "music-2", "nas.local"]);
+        for refused in ["ftp://bob:x@nas/a", "a=ftp://nas/../x"] {
+            assert!(names(&[refused.to_owned()]).unwrap_err().to_string().contains("hint: "));
+        }
+        let nested = ["ftp://nas/music", "ftp://nas/music/new"].map(ToOwned::to_owned);
+        assert!(names(&nested).unwrap_err().to_string().contains("already"));
     }
 
     #[test]

@@ -118,7 +118,9 @@ fn a_file_the_system_won_t_let_us_read_is_noted() {
     let root = Arc::new(Root::open("s", &fixture.at("").canonicalize().unwrap()).unwrap());
     let path = peerage_wire::SharePath::parse("s/a").unwrap();
     let (share, why) = (ShareId(0), queue::Why::Found);
-    let job = queue::Job { share, root, path, odd_name: None, size: 1, why };
+    let stamp = Stamp { size: 1, mtime_ns: 0, inode: 0 };
+    let found = std::time::Instant::now();
+    let job = queue::Job { share, origin: root.into(), path, odd_name: None, stamp, found, why };
     engine.progress.found(why, 1);
     let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
     engine.settle(&job, settle::Outcome::of_error(denied), Duration::ZERO);
@@ -135,7 +137,7 @@ fn folders_can_be_added_while_others_are_shared() {
     std::fs::create_dir_all(&more).unwrap();
     std::fs::write(more.join("b"), "b").unwrap();
     let add = |name: &str, dir: &std::path::Path| {
-        fixture.sharing().add(ShareArg { name: Some(name.to_owned()), dir: dir.to_owned() })
+        fixture.sharing().add(ShareArg { name: Some(name.to_owned()), ..ShareArg::folder(dir) })
     };
     assert!(matches!(add("s", &more), Err(ShareError::Spec(SpecError::SameName { .. }))));
     assert!(matches!(add("t", &fixture.at("")), Err(ShareError::Spec(SpecError::Overlap { .. }))));
@@ -152,7 +154,7 @@ fn what_can_t_begin_says_why() {
     let spec = || {
         vec![ShareSpec {
             name: "s".to_owned(),
-            dir: fixture.at("").components().collect(),
+            location: Location::Folder(fixture.at("").components().collect()),
             audience: Audience::Members,
         }]
     };
@@ -166,8 +168,11 @@ fn what_can_t_begin_says_why() {
     );
     let private = vec![fixture.at("")];
     assert!(start(spec(), ShareOptions { private, ..fixture.options() }, &fresh).contains("own home"));
-    let missing =
-        vec![ShareSpec { name: "s".to_owned(), dir: fixture.at("missing"), audience: Audience::Members }];
+    let missing = vec![ShareSpec {
+        name: "s".to_owned(),
+        location: Location::Folder(fixture.at("missing")),
+        audience: Audience::Members,
+    }];
     assert!(start(missing, fixture.options(), &fresh).contains("can't share"));
     let _first = Sharing::start(spec(), &fixture.options(), Arc::clone(&fresh)).unwrap();
     assert!(start(spec(), fixture.options(), &fresh).contains("another share"));

@@ -70,7 +70,7 @@ impl Fixture {
         self.catalogue = Arc::default();
         let spec = ShareSpec {
             name: "s".to_owned(),
-            dir: self.at("").components().collect(),
+            location: Location::Folder(self.at("").components().collect()),
             audience: Audience::Members,
         };
         let sharing = Sharing::start(vec![spec], options, Arc::clone(&self.catalogue)).unwrap();

@@ -1,0 +1,1 @@
+//! Servers as they are and as they should not be.
