@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -76,7 +77,8 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  peerage share ~/Music\n  \
         peerage share Scans=/srv/scans ~/Papers --exclude '*.tmp' --index http://nas:18964\n  \
         peerage share ~/Music --ftp 0.0.0.0 --audience public\n  \
-        peerage share ~/Music --http --audience public")]
+        peerage share ~/Music --http --audience public\n  \
+        peerage share ftp://nas.local/music       (a server that runs no Peerage; `ftps://` for TLS)")]
     Share(ShareArgs),
     /// Find files by words in their names.
     #[command(after_help = "Examples:\n  peerage search blue note --type audio --min-size 10M\n  \
@@ -129,7 +131,8 @@ pub(crate) struct IndexArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShareArgs {
-    /// Folders to share; `Name=DIR` gives one another name than its own.
+    /// Folders to share, here or on a server (`ftp://[USER@]HOST[:PORT]/DIR`, `ftps://…`); `Name=DIR` gives one another name
+    /// than its own. A server's password is read from `PEERAGE_FTP_PASSWORD` or `config.toml`.
     #[arg(required = true, value_name = "DIR")]
     pub(crate) dirs: Vec<String>,
     #[command(flatten)]
@@ -154,6 +157,9 @@ pub(crate) struct ShareArgs {
         value_parser = parse_http
     )]
     pub(crate) http: Option<HttpSwitch>,
+    /// How often servers, and folders that can't be watched, are looked at, in seconds.
+    #[arg(long, env = "PEERAGE_POLL_EVERY", value_name = "SECS", default_value = "30", value_parser = parse_secs)]
+    pub(crate) poll_every: Duration,
     #[command(flatten)]
     pub(crate) ftp: FtpArgs,
 }
@@ -169,6 +175,11 @@ fn parse_http(text: &str) -> Result<HttpSwitch, NotLocal> {
         "1" | "y" | "yes" | "t" | "true" | "on" => Some(HttpListen::USUAL),
         address => Some(address.parse()?),
     }))
+}
+
+fn parse_secs(text: &str) -> Result<Duration, String> {
+    let secs = text.parse().ok().filter(|secs| (1..=86_400).contains(secs));
+    secs.map(Duration::from_secs).ok_or_else(|| "expected a number of seconds from 1 to 86400".to_owned())
 }
 
 /// [`Audience`] as a flag's value.

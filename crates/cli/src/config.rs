@@ -1,14 +1,18 @@
 //! Settings: defaults, then `config.toml` in the home folder, then the environment, then flags.
 //!
 //! A key is a flag's long name; at the top it goes for every command that has the flag, in a table named after a
-//! command for that one. An unknown key is an error that names it: a setting that does nothing is worse than none.
+//! command for that one. An unknown key is an error that names it: a setting that does nothing is worse than none. The one
+//! table that is no command's is [`SERVERS`]: who logs in at which FTP server; a file with a password in it must be closed
+//! to others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
+use peerage_peer::share::{FtpLogin, FtpLogins, Password};
 use toml::{Table, Value};
 
 use crate::args::Arguments;
@@ -16,6 +20,10 @@ use crate::failure::{Failure, Outcome};
 
 /// The file's name in the home folder.
 const FILE_NAME: &str = "config.toml";
+/// The table of FTP servers: `[ftp-servers."nas.local"]` with `user` and `password`.
+const SERVERS: &str = "ftp-servers";
+/// The variable with the password of servers whose own is not in the file; no flag, for flags are seen by all.
+const PASSWORD_VARIABLE: &str = "PEERAGE_FTP_PASSWORD";
 /// Bytes of the file: far above any honest one.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -32,6 +40,42 @@ pub(crate) fn parse_words(words: &[OsString]) -> Outcome<Arguments> {
     };
     let matches = settings.get_matches_from(with_left_out_words(words));
     Arguments::from_arg_matches(&matches).map_err(|error| error.exit())
+}
+
+/// Who logs in at FTP servers: from the settings of this home and from the environment.
+pub(crate) fn ftp_logins(home: &Path) -> Outcome<FtpLogins> {
+    let by_host = match read_settings(home)? {
+        Some((file, table)) => servers_of(&file, &table)?,
+        None => BTreeMap::new(),
+    };
+    let password = std::env::var(PASSWORD_VARIABLE).ok().filter(|password| !password.is_empty());
+    Ok(FtpLogins::new(by_host, password.map(Password::from)))
+}
+
+fn servers_of(file: &Path, settings: &Table) -> Outcome<BTreeMap<String, FtpLogin>> {
+    let refused = |key: &str, what| {
+        Failure::usage(format!("`{key}` in `{}` {what}", file.display())).hint(format!(
+            "write `[{SERVERS}.\"nas.local\"]`, and below it `user = \"…\"` and `password = \"…\"`"
+        ))
+    };
+    let Some(servers) = settings.get(SERVERS) else { return Ok(BTreeMap::new()) };
+    let servers = servers.as_table().ok_or_else(|| refused(SERVERS, "is no table"))?;
+    let mut logins = BTreeMap::new();
+    for (host, server) in servers {
+        let key = format!("{SERVERS}.{host}");
+        let mut login = FtpLogin::default();
+        for (name, value) in server.as_table().ok_or_else(|| refused(&key, "is no table"))? {
+            let key = format!("{key}.{name}");
+            let text = value.as_str().ok_or_else(|| refused(&key, "is no text"))?.to_owned();
+            match name.as_str() {
+                "user" => login.user = Some(text),
+                "password" => login.password = Some(text.into()),
+                _ => return Err(refused(&key, "is not a setting")),
+            }
+        }
+        logins.insert(host.clone(), login);
+    }
+    Ok(logins)
 }
 
 /// In a search `-draft` leaves a word out. A blank before it keeps it from being taken for flags, and means nothing in a
@@ -86,13 +130,20 @@ fn read_settings(home: &Path) -> Outcome<Option<(PathBuf, Table)>> {
         Failure::usage(format!("can't read `{}`: {why}", file.display()))
             .hint("mend the file, or move it away")
     };
-    match std::fs::metadata(&file) {
+    let metadata = match std::fs::metadata(&file) {
         Ok(metadata) if metadata.len() > FILE_BYTES_MAX => return Err(cannot(&"it is larger than 1 MiB")),
-        Ok(_) => {}
+        Ok(metadata) => metadata,
         Err(_) => return Ok(None),
-    }
+    };
     let text = std::fs::read_to_string(&file).map_err(|error| cannot(&error))?;
     let table = text.parse::<Table>().map_err(|error| cannot(&error.to_string().trim_end()))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    let has_password = servers_of(&file, &table)?.values().any(|login| login.password.is_some());
+    if has_password && mode & 0o077 != 0 {
+        let shown = file.display();
+        let what = format!("`{shown}` holds a password and can be read by others (mode {mode:03o})");
+        return Err(Failure::usage(what).hint(format!("run `chmod 600 {shown}`")));
+    }
     Ok(Some((file, table)))
 }
 
@@ -125,6 +176,7 @@ fn with_settings(mut command: Command, file: &Path, settings: &Table) -> Outcome
     }
     match settings
         .iter()
+        .filter(|(key, _)| *key != SERVERS)
         .find(|(key, value)| !(known.contains(*key) || names.contains(key) && value.is_table()))
     {
         Some((key, _)) => Err(bad_key(file, key, "is not a setting")),
@@ -201,6 +253,41 @@ mod tests {
         let search = search_of(parsed("", &words).unwrap());
         assert_eq!((search.words.join(" ").as_str(), search.limit), ("report  -draft", 3));
         assert_eq!(with_left_out_words(&["peerage".into(), "get".into(), "-o".into()])[2], "-o");
+    }
+
+    #[test]
+    fn servers_have_users_and_passwords_and_nothing_else() {
+        let servers = |text: &str| servers_of(Path::new("config.toml"), &text.parse().unwrap());
+        let text = "[ftp-servers.\"nas.local\"]\nuser = \"bob\"\npassword = \"secret\"\n";
+        let login = &servers(text).unwrap()["nas.local"];
+        assert_eq!(login.user.as_deref(), Some("bob"));
+        assert_eq!(login.password, Some("secret".to_owned().into()));
+        assert!(parsed(text, &["peerage", "peers"]).is_ok());
+        for (text, key) in [
+            ("ftp-servers = 1", "ftp-servers"),
+            ("[ftp-servers]\nnas = 1", "ftp-servers.nas"),
+            ("[ftp-servers.nas]\npasswort = \"x\"", "ftp-servers.nas.passwort"),
+            ("[ftp-servers.nas]\nuser = 7", "ftp-servers.nas.user"),
+        ] {
+            let message = servers(text).unwrap_err().to_string();
+            assert!(message.contains(&format!("`{key}`")) && message.contains("hint: "), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_others_can_read_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join(FILE_NAME);
+        std::fs::write(&file, "[ftp-servers.nas]\npassword = \"secret\"\n").unwrap();
+        for (mode, is_good) in [(0o644, false), (0o640, false), (0o600, true), (0o400, true)] {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            let read = read_settings(home.path()).map(|_| ()).map_err(|failure| failure.to_string());
+            assert_eq!(read.is_ok(), is_good, "{mode:o}");
+            assert!(read.err().is_none_or(|error| error.contains("chmod 600") && !error.contains("secret")));
+        }
+        std::fs::write(&file, "[ftp-servers.nas]\nuser = \"bob\"\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(read_settings(home.path()).is_ok(), "no secret in it");
     }
 
     #[test]

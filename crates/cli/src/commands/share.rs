@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::args::{HttpSwitch, PeerArgs, ShareArgs};
 use crate::commands::ftp_door::{FtpPort, RunningFtp};
 use crate::commands::{client_of, interrupted};
+use crate::config;
 use crate::failure::{Failure, Outcome};
 use crate::print::say;
 use crate::progress::{ShareLine, ShareLook};
@@ -27,7 +28,13 @@ pub(crate) async fn run(home: &Path, args: ShareArgs) -> Outcome {
     let audience = args.audience.into();
     let specs: Vec<_> = specs_of(&args.dirs)?.into_iter().map(|spec| spec.with_audience(audience)).collect();
     client_of(&args.index)?;
-    let options = ShareOptions { exclude: args.exclude, ..ShareOptions::default() };
+    let logins = config::ftp_logins(home)?;
+    let options = ShareOptions {
+        exclude: args.exclude,
+        poll_every: args.poll_every,
+        logins,
+        ..ShareOptions::default()
+    };
     let http = args.http.and_then(|HttpSwitch(http)| http);
     let doors = OtherDoors { http, ftp: FtpPort::open(home, &args.ftp).await? };
     let mut share = LiveShare::start(home, &args.index.url, &args.peer, specs, options, doors).await?;
@@ -42,8 +49,8 @@ pub(crate) async fn run(home: &Path, args: ShareArgs) -> Outcome {
 
 /// The folders of the command line, each readable, with distinct names.
 pub(crate) fn specs_of(dirs: &[String]) -> Outcome<Vec<ShareSpec>> {
-    let args = dirs.iter().map(|dir| ShareArg::parse(dir.as_ref())).collect();
-    resolve_names(args).map_err(Failure::usage)
+    let args = dirs.iter().map(|dir| ShareArg::parse(dir.as_ref())).collect::<Result<_, _>>();
+    args.and_then(resolve_names).map_err(Failure::usage)
 }
 
 /// The name that was given, or the machine's.
@@ -132,7 +139,8 @@ impl LiveShare {
 
     /// Shares one more folder and says so.
     pub(crate) fn add(&mut self, dir: &str) -> Outcome {
-        let spec = self.peer.add(ShareArg::parse(dir.as_ref())).map_err(Failure::usage)?;
+        let arg = ShareArg::parse(dir.as_ref()).map_err(Failure::usage)?;
+        let spec = self.peer.add(arg).map_err(Failure::usage)?;
         self.line.say(&shared_as(&spec));
         self.told.is_complete = false;
         Ok(())
@@ -256,7 +264,7 @@ impl LiveShare {
 }
 
 fn shared_as(spec: &ShareSpec) -> String {
-    format!("sharing `{}` as `{}`", shown(&spec.dir.to_string_lossy()), shown(&spec.name))
+    format!("sharing `{}` as `{}`", spec.location, shown(&spec.name))
 }
 
 /// A note may have a hint on a line of its own.

@@ -36,7 +36,7 @@ use line::Line;
 const HISTORY_LINES: usize = 1_000;
 
 const HELP: &str = "\
-register DIR      share a folder while this shell is open
+register DIR      share a folder, here or at `ftp://HOST/DIR`, while this shell is open
 search WORDS      find files; \"a phrase\", -not, a OR b, *part*
 list [PEER]       the first page of what is registered, by everybody or one peer
 download 3        fetch the 3rd result of the last search (also: 1 4 7, a hash, PEER/share/path, a name)
@@ -183,7 +183,8 @@ impl Shell {
             Some(share) => share.add(&dir)?,
             None => {
                 let specs = commands::specs_of(&[dir])?;
-                let options = ShareOptions::default();
+                let logins = config::ftp_logins(&self.home)?;
+                let options = ShareOptions { logins, ..ShareOptions::default() };
                 self.share = Some(
                     LiveShare::start(
                         &self.home,

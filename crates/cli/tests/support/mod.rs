@@ -236,6 +236,10 @@ impl Running {
         self.wait()
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub fn wait(&mut self) -> Option<i32> {
         let started = Instant::now();
         loop {

@@ -139,7 +139,7 @@ async fn start_peer(
     home: &Path,
     options: ShareOptions,
 ) -> Outcome<Peer> {
-    let shares = resolve_names(vec![ShareArg { name: None, dir: dir.to_owned() }]).map_err(Failure::usage)?;
+    let shares = resolve_names(vec![ShareArg::folder(dir)]).map_err(Failure::usage)?;
     let config = PeerConfig {
         home: home.to_owned(),
         index: index.clone(),
