@@ -1,5 +1,6 @@
 //! An FTP server that runs no Peerage, brought in by a peer: found, fetched, gone, back, changed. A real vsftpd.
 #![allow(clippy::unwrap_used, reason = "what can't be had fails the test")]
+#![allow(clippy::print_stderr, reason = "what is not tried must be seen")]
 
 mod support;
 
@@ -195,9 +196,9 @@ fn range_of(net: &Net, address: &str, hash: &str) {
 fn what_was_hashed_once_is_known_at_the_next_start() {
     let net = Net::start();
     let Some(server) = Vsftpd::start(&net, "server", "") else { return };
-    (0..40_u8).for_each(|number| {
-        write_old(&server.folder().join(format!("d{}/{number}.bin", number % 3)), &[number; 9])
-    });
+    for number in 0..40_u8 {
+        write_old(&server.folder().join(format!("d{}/{number}.bin", number % 3)), &[number; 9]);
+    }
     write_old(&server.folder().join("large.bin"), &noise(7, 3 << 20));
     let first = net.share_with("nas", &[&server.url("pub")]);
     first.wait_for("(41 hashed");
@@ -250,7 +251,7 @@ fn a_password_belongs_into_the_settings_and_a_missing_server_is_waited_for() {
 
     let nowhere = format!("ftp://127.0.0.1:{}/music", free_port());
     let peer = net.share_with("nas", &[&nowhere]);
-    peer.wait_for("can't be reached: its files are shared once it is there");
+    peer.wait_for("can't be reached: its files are not shared until it is back");
     peer.wait_for("registered 0 files");
     assert_eq!(peer.interrupt(), Some(0));
 }

@@ -31,7 +31,7 @@ pub enum Content {
     /// In a file of this machine.
     Disk(File),
     /// On a server, which is always waited for.
-    Remote(RemoteFile),
+    Remote(Box<RemoteFile>),
 }
 
 impl Content {

@@ -110,7 +110,7 @@ impl Place {
         match &self.origin {
             Origin::Folder(root) => self.open_in(root),
             Origin::Server(server) => match server.open(&self.disk, self.stamp) {
-                Ok(Some(file)) => Ok(Content::Remote(file)),
+                Ok(Some(file)) => Ok(Content::Remote(Box::new(file))),
                 Ok(None) => Err(Shut::Changed),
                 Err(error) => Err(Shut::Passing(error)),
             },

@@ -40,7 +40,7 @@ use tokio::sync::{mpsc, watch as signal};
 use crate::catalogue::{Catalogue, Hooks, ShareId};
 use cache::Durable;
 use debounce::{Look, Place};
-use engine::{Engine, Holding};
+use engine::Engine;
 use filter::Filter;
 use inbox::Inbox;
 use keep::{Keeper, Pace};
@@ -274,15 +274,14 @@ impl Sharing {
         self.engine.catalogue.admit(&spec.name, spec.audience);
         specs.push(spec);
         drop(specs);
-        match &origin {
+        match origin {
             Origin::Folder(root) => {
-                self.engine.catalogue.set_origin(share, Some(origin.clone()));
-                self.engine.inbox.join(share, Arc::clone(root));
+                self.engine.catalogue.set_origin(share, Some(Arc::clone(&root).into()));
+                self.engine.inbox.join(share, root);
             }
             Origin::Server(server) => {
-                self.engine.add_server(server);
-                let holding = Holding { share, origin: origin.clone() };
-                let kept = remote::Kept::start(&self.engine, &holding, server, self.poll_every);
+                self.engine.add_server(&server);
+                let kept = remote::Kept::start(&self.engine, share, &server, self.poll_every);
                 servers.push(kept.map_err(ShareError::Thread)?);
             }
         }

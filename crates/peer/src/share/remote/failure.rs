@@ -16,7 +16,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Lost(String),
     /// It does not let us in.
-    #[error("the login was refused: {0}")]
+    #[error("the login is refused: {0}")]
     Login(String),
     /// It has no such file or folder, or does not give it.
     #[error("{0}")]

@@ -117,20 +117,20 @@ impl Keeper {
             return;
         }
         let (url, why) = (self.server.url.to_string(), failure.to_string());
-        let what = match self.standing.failed() {
-            None => return,
-            Some(News::Missing) => "its files are shared once it is there",
-            Some(_) => {
-                self.withdraw();
-                "its files are withdrawn until it is back"
-            }
+        let Some(news) = self.standing.failed() else { return };
+        if news == News::Left {
+            self.withdraw();
+        }
+        let (can_t, until) = match failure {
+            Failure::Login(_) => ("lets us not in", "it does"),
+            Failure::Refused(_) | Failure::Unfit(_) => ("can't be listed", "it can"),
+            _ => ("can't be reached", "it is back"),
         };
-        let can_t = match failure {
-            Failure::Login(_) => "lets nobody in",
-            Failure::Refused(_) | Failure::Unfit(_) => "can't be listed",
-            _ => "can't be reached",
+        let mut note = match news {
+            News::Left => format!("`{}` {can_t}: its files are withdrawn until {until}", shown(&url)),
+            _ => format!("`{}` {can_t}: its files are not shared until {until}", shown(&url)),
         };
-        let mut note = format!("`{}` {can_t}: {what} ({})", shown(&url), shown(&why));
+        note += &format!(" ({})", shown(&why));
         if matches!(failure, Failure::Login(_)) {
             note += "\nhint: put a user into the URL and the password into `PEERAGE_FTP_PASSWORD` or `config.toml`";
         }

@@ -30,9 +30,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::engine::{Engine, Holding};
+use super::origin::Origin;
 use super::queue::Queue;
 use super::root::{FileKey, Stamp};
 use super::thread;
+use crate::catalogue::ShareId;
 use failure::Failure;
 use line::Account;
 use pool::{Pool, Purpose};
@@ -146,7 +148,7 @@ impl Kept {
     /// Begins to list and hash what is there.
     pub(super) fn start(
         engine: &Arc<Engine>,
-        holding: &Holding,
+        share: ShareId,
         server: &Arc<Server>,
         poll_every: Duration,
     ) -> std::io::Result<Self> {
@@ -155,7 +157,8 @@ impl Kept {
             let (engine, server) = (Arc::clone(engine), Arc::clone(server));
             kept.threads.push(thread("share-ftp-hash", move || hash::run(&engine, &server))?);
         }
-        let keeper = keep::Keeper::new(Arc::clone(engine), holding.clone(), Arc::clone(server), poll_every);
+        let holding = Holding { share, origin: Origin::Server(Arc::clone(server)) };
+        let keeper = keep::Keeper::new(Arc::clone(engine), holding, Arc::clone(server), poll_every);
         kept.threads.push(thread("share-ftp-keep", move || keeper.run())?);
         Ok(kept)
     }

@@ -1,1 +1,5 @@
-//! Servers as they are and as they should not be.
+//! Servers as they are and as they should not be, played by a script on a free port.
+
+mod fake;
+mod hostile;
+mod usual;

@@ -133,9 +133,9 @@ impl fmt::Display for FtpUrl {
             write!(f, "{}@", encoded(user, "%?#:@/"))?;
         }
         if self.host.contains(':') {
-            write!(f, "[{}]", self.host)?
+            write!(f, "[{}]", self.host)?;
         } else {
-            f.write_str(&self.host)?
+            f.write_str(&self.host)?;
         }
         if self.port != PORT {
             write!(f, ":{}", self.port)?;
