@@ -4,7 +4,7 @@
 //! sent); an answer holds at most [`limits::BUNDLE_BYTES_MAX`] in memory, and its length is known before its first byte.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Response, StatusCode};
@@ -18,6 +18,7 @@ use super::answer::{Caller, finish, hold, response};
 use super::body::DoorBody;
 use super::refusal::Refusal;
 use crate::catalogue::{Catalogue, OpenedContent};
+use crate::reading::Content;
 
 /// The path it is asked at.
 pub(crate) const PATH: &str = "/v1/blobs";
@@ -25,6 +26,9 @@ pub(crate) const PATH: &str = "/v1/blobs";
 const BODY_BYTES_MAX: usize = limits::BUNDLE_CONTENTS_MAX * 66;
 /// How long the body may take to come: the same as a head.
 const BODY_TIMEOUT: Duration = limits::HEADER_TIMEOUT;
+
+/// How long contents are gathered that lie on a server: whoever waits must not think that we are gone.
+const REMOTE_MAX: Duration = Duration::from_secs(5);
 
 /// Answers with each content that is shared here.
 pub(super) async fn answer(
@@ -64,12 +68,14 @@ async fn read(body: Incoming) -> Result<Vec<ContentHash>, Refusal> {
 fn gather(catalogue: &Catalogue, hashes: &[ContentHash]) -> Vec<u8> {
     let mut answer = Vec::new();
     let mut free = limits::BUNDLE_BYTES_MAX as u64;
+    let begun = Instant::now();
     for hash in hashes {
         let Ok(opened) = catalogue.open(hash) else {
             answer.extend_from_slice(&bundle::ABSENT.to_be_bytes());
             continue;
         };
-        if opened.size > free {
+        let is_late = matches!(opened.content, Content::Remote(_)) && begun.elapsed() > REMOTE_MAX;
+        if opened.size > free || is_late {
             answer.extend_from_slice(&bundle::NO_ROOM.to_be_bytes());
             continue;
         }

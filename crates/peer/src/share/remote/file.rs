@@ -1,12 +1,13 @@
 //! A file on an FTP server, read as if it were here.
 //!
-//! Invariants: before the first byte of every connection the server is asked whether the file is still the one that was
-//! hashed; what is read is that file's bytes at that place, or an error, never less than was promised. Reading on costs
+//! Invariants: right before the first byte of every transfer (at most [`FRESH`] before) the server has said that the file is
+//! still the one that was hashed; what is read is that file's bytes at that place, or an error, never less than was promised. Reading on costs
 //! nothing, a jump costs a new transfer. A transfer that breaks, or is broken off for others, is taken up where it
 //! was.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Server;
 use super::failure::Failure;
@@ -17,6 +18,9 @@ use crate::share::Stamp;
 /// How often a transfer is taken up again before a read gives up.
 const RETRIES: usize = 2;
 
+/// How long what the server said of a file is taken for what it would say now.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// A file that is read from a server.
 #[derive(Debug)]
 pub struct RemoteFile {
@@ -24,6 +28,8 @@ pub struct RemoteFile {
     disk: Box<str>,
     stamp: Stamp,
     purpose: Purpose,
+    /// When the server said that the file is as the stamp says.
+    checked: Option<Instant>,
     transfer: Mutex<Option<Transfer>>,
 }
 
@@ -38,7 +44,13 @@ struct Transfer {
 impl RemoteFile {
     /// The file at `disk`, a path below the shared folder, for as long as it is as `stamp` says.
     pub(super) fn new(server: &Arc<Server>, disk: &str, stamp: Stamp, purpose: Purpose) -> Self {
-        Self { server: Arc::clone(server), disk: disk.into(), stamp, purpose, transfer: Mutex::default() }
+        let (server, disk, transfer) = (Arc::clone(server), disk.into(), Mutex::default());
+        Self { server, disk, stamp, purpose, checked: None, transfer }
+    }
+
+    /// The same, where the server has just said so.
+    pub(super) fn checked(self, at: Instant) -> Self {
+        Self { checked: Some(at), ..self }
     }
 
     /// Reads some bytes at `offset`; none only at the file's end. Blocks on the network.
@@ -89,7 +101,8 @@ impl RemoteFile {
 
     fn begin(&self, offset: u64) -> io::Result<Transfer> {
         let begun = self.server.pool.begin(self.purpose, |line| {
-            let is_same = line.stamp(&self.disk)? == self.stamp;
+            let is_fresh = self.checked.is_some_and(|at| at.elapsed() < FRESH);
+            let is_same = is_fresh || line.stamp(&self.disk)? == self.stamp;
             is_same.then(|| line.read(&self.disk, offset)).transpose()
         });
         match begun {

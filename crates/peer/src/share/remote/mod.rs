@@ -93,8 +93,11 @@ impl Server {
     /// # Errors
     /// The server's trouble, which says nothing about the file.
     pub(crate) fn open(self: &Arc<Self>, disk: &str, stamp: Stamp) -> std::io::Result<Option<RemoteFile>> {
+        let asked = Instant::now();
         match self.stamp(disk) {
-            Ok(found) if found == stamp => Ok(Some(RemoteFile::new(self, disk, stamp, Purpose::Serve))),
+            Ok(found) if found == stamp => {
+                Ok(Some(RemoteFile::new(self, disk, stamp, Purpose::Serve).checked(asked)))
+            }
             Ok(_) | Err(Failure::Refused(_)) => Ok(None),
             Err(failure) => Err(failure.into()),
         }

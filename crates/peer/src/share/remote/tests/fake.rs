@@ -382,10 +382,10 @@ impl Visit<'_> {
         if manners.is_bottomless {
             data.write_all(b"type=dir; deeper\r\n")?;
         }
-        let mut number = 0_u64;
-        while manners.lists_for_ever {
-            number += 1;
-            data.write_all(format!("type=file;size=1;modify=20240102030405; {number}\r\n").as_bytes())?;
+        if manners.lists_for_ever {
+            let lines =
+                (0_u64..).map(|number| format!("type=file;size=1;modify=20240102030405; {number}\r\n"));
+            return lines.map(|line| data.write_all(line.as_bytes())).find(Result::is_err).unwrap_or(Ok(()));
         }
         let files = self.shared.files.lock().unwrap().clone();
         let mut folders = std::collections::BTreeSet::new();
