@@ -16,14 +16,14 @@ struct Vsftpd {
     /// Where its folder, its settings and its log are.
     own: PathBuf,
     port: u16,
-    more: &'static str,
+    more: String,
     process: Option<Child>,
 }
 
 impl Vsftpd {
     /// Serves `own/pub` on a free port, or nothing where vsftpd is not installed and need not be.
-    fn start(net: &Net, name: &str, more: &'static str) -> Option<Self> {
-        let own = net.folder(name);
+    fn start(net: &Net, name: &str, more: &str) -> Option<Self> {
+        let (own, more) = (net.folder(name), more.to_owned());
         fs::create_dir_all(own.join("pub")).unwrap();
         let mut server = Self { own, port: free_port(), more, process: None };
         server.run().then_some(server)
@@ -206,6 +206,33 @@ fn what_was_hashed_once_is_known_at_the_next_start() {
     let second = net.share_with("nas", &[&server.url("pub")]);
     second.wait_for("(0 hashed, 41 known from before)");
     net.ok(&["get", &hash(&noise(7, 3 << 20)), "-o", "out"]);
+}
+
+#[test]
+fn a_server_with_tls_that_wants_its_sessions_resumed_is_served_through() {
+    let net = Net::start();
+    let made = rcgen::generate_simple_self_signed(["nas.local".to_owned()]).unwrap();
+    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| net.dir.path().join(name));
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let more = format!(
+        "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\nrequire_ssl_reuse=YES\n\
+         rsa_cert_file={}\nrsa_private_key_file={}\n",
+        certificate.display(),
+        key.display()
+    );
+    let Some(server) = Vsftpd::start(&net, "server", &more) else { return };
+    write_old(&server.folder().join("a/large.bin"), &noise(1, 5 << 20));
+    write_old(&server.folder().join("a/small.txt"), b"small");
+    let url = server.url("pub");
+    let plain = net.share_with("plain", &[&url]);
+    plain.wait_for("lets us not in"); // which shows that the other way is really another
+    let peer = net.share_with("nas", &[&url.replacen("ftp", "ftps", 1), "--poll-every", "1"]);
+    peer.wait_for("nobody vouches for the certificate");
+    peer.wait_for("registered 2 files");
+    net.ok(&["get", "nas/pub/a", "-o", "out"]);
+    assert!(fs::read(net.dir.path().join("out/a/large.bin")).unwrap() == noise(1, 5 << 20));
+    assert_eq!(fs::read_to_string(net.dir.path().join("out/a/small.txt")).unwrap(), "small");
 }
 
 #[test]

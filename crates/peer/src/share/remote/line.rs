@@ -203,6 +203,8 @@ impl Line {
     /// Ends what flowed, all of which has been read; the line can be used again if the server agrees.
     pub(crate) fn finish(&mut self, mut flow: Flow) -> Result<(), Failure> {
         let stream = flow.stream.take();
+        // Ours is a second handle of the same connection, which servers with TLS wait to see closed.
+        *lock(&self.sockets.data) = None;
         self.exchange(|_| stream.map_or(Ok(()), TransferStream::finish))?;
         self.is_sound = true;
         Ok(())
@@ -214,6 +216,9 @@ impl Line {
     ) -> Result<Flow, Failure> {
         let stream = self.exchange(begin)?;
         self.is_sound = false; // until it is finished
+        // Most servers send the last reply only when the first is acknowledged, for which a system takes 40 ms where it
+        // has nothing else to say (RFC 1122, section 4.2.3.2, and RFC 896). Where it can't be hurried, it is slow.
+        let _ = rustix::net::sockopt::set_tcp_quickack(&self.sockets.control, true);
         Ok(Flow { stream: Some(stream), sockets: Arc::clone(&self.sockets), pace: Pace::default() })
     }
 

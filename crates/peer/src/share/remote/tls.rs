@@ -69,7 +69,7 @@ impl TlsStream for Session {
     type InnerStream = Encrypted;
 
     fn tcp_stream(self) -> FtpResult<TcpStream> {
-        Ok(self.0.tcp)
+        self.0.tcp.try_clone().map_err(FtpError::ConnectionError)
     }
 
     fn get_ref(&self) -> &TcpStream {
@@ -78,6 +78,15 @@ impl TlsStream for Session {
 
     fn mut_ref(&mut self) -> &mut Encrypted {
         &mut self.0
+    }
+}
+
+/// Says that it is over, as TLS has it; some servers take a plain end for a broken one.
+impl Drop for Encrypted {
+    fn drop(&mut self) {
+        self.tls.send_close_notify();
+        // Whoever has gone already need not be told.
+        let _ = self.tls.write_tls(&mut self.tcp);
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use peerage_wire::ContentHash;
 
 use crate::catalogue::Catalogue;
-use crate::share::{Audience, FtpUrl, Location, ShareOptions, ShareSpec, Sharing};
+use crate::share::{Audience, FtpLogins, FtpUrl, Location, ShareOptions, ShareSpec, Sharing};
 
 /// A whole minute: a loaded machine is slow, and a condition that holds returns at once.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -180,7 +180,12 @@ impl Fake {
 
     /// Shares what it has as `s`.
     pub(super) fn share(&self, cache: Option<&std::path::Path>) -> Shares {
-        let location = Location::Server(self.url());
+        self.share_as(self.url(), FtpLogins::default(), cache)
+    }
+
+    /// The same for somebody in particular.
+    pub(super) fn share_as(&self, url: FtpUrl, logins: FtpLogins, cache: Option<&std::path::Path>) -> Shares {
+        let location = Location::Server(url);
         let spec = ShareSpec { name: "s".to_owned(), location, audience: Audience::Members };
         let catalogue = Arc::new(Catalogue::new());
         let poll_every = Duration::from_millis(100);
@@ -188,6 +193,7 @@ impl Fake {
             poll_every,
             cache: cache.map(ToOwned::to_owned),
             hashers: Some(1),
+            logins,
             ..ShareOptions::default()
         };
         let sharing = Sharing::start(vec![spec], &options, Arc::clone(&catalogue)).unwrap();

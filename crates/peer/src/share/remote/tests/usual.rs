@@ -5,6 +5,7 @@ use std::sync::Arc;
 use peerage_wire::ContentHash;
 
 use super::fake::{Fake, Manners, wait};
+use crate::share::{FtpLogin, FtpLogins};
 
 const OLD: &str = "20200102030405";
 
@@ -79,6 +80,19 @@ fn one_that_lets_nobody_in_is_waited_for() {
     );
     fake.behave(|manners| manners.refuses_login = false);
     shares.wait_names(&["a"]);
+}
+
+#[test]
+fn a_user_is_let_in_by_the_password_of_the_settings() {
+    let fake = Fake::start(Manners::default());
+    fake.put("/a", "a", OLD);
+    let url = fake.url().to_string().replacen("ftp://", "ftp://bob@", 1).parse().unwrap();
+    let login = FtpLogin { user: None, password: Some("secret".to_owned().into()) };
+    let logins = FtpLogins::new([("127.0.0.1".to_owned(), login)].into(), None);
+    let mut shares = fake.share_as(url, logins, None);
+    shares.wait_names(&["a"]);
+    assert!(fake.asked("USER bob") > 0 && fake.asked("PASS secret") == fake.asked("PASS"));
+    shares.wait_note("goes over the network unencrypted");
 }
 
 #[test]
