@@ -226,7 +226,7 @@ fn a_server_with_tls_that_wants_its_sessions_resumed_is_served_through() {
     write_old(&server.folder().join("a/small.txt"), b"small");
     let url = server.url("pub");
     let plain = net.share_with("plain", &[&url]);
-    plain.wait_for("lets us not in"); // which shows that the other way is really another
+    plain.wait_for("does not let us in"); // which shows that the other way is really another
     let peer = net.share_with("nas", &[&url.replacen("ftp", "ftps", 1), "--poll-every", "1"]);
     peer.wait_for("nobody vouches for the certificate");
     peer.wait_for("registered 2 files");

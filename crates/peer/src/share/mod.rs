@@ -256,7 +256,7 @@ impl Sharing {
         self.engine.queue.close();
         let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
         servers.iter().for_each(remote::Kept::end);
-        servers.into_iter().for_each(remote::Kept::join);
+        remote::Kept::join(servers);
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so already.
             let _ = thread.join();

@@ -5,7 +5,8 @@
 //! while it is read then leaves another time, and the server's clock need not be right.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use peerage_wire::{PieceList, piece_count, piece_len};
 
@@ -18,7 +19,6 @@ use crate::share::engine::Engine;
 use crate::share::hash::{COARSE_STEP, READ_BYTES, read_piece};
 use crate::share::queue::{Job, Task};
 use crate::share::settle::Outcome;
-use std::sync::Arc;
 
 /// One hashing thread, until the queue is closed.
 pub(super) fn run(engine: &Engine, server: &Arc<Server>) {
@@ -34,7 +34,6 @@ pub(super) fn run(engine: &Engine, server: &Arc<Server>) {
 }
 
 fn hash(engine: &Engine, server: &Arc<Server>, job: &Job, buffer: &mut [u8]) {
-    let begun = Instant::now();
     // What waits for a server that has gone is found again when it is back.
     let mut hashed_bytes = 0;
     let outcome = if server.is_here() && server.bell.sleep(job.found + COARSE_STEP) {
@@ -50,7 +49,6 @@ fn hash(engine: &Engine, server: &Arc<Server>, job: &Job, buffer: &mut [u8]) {
     }
     // How long it took says more of the network than of the file.
     engine.settle(job, outcome, Duration::ZERO);
-    tracing::trace!(path = %job.path, took = ?begun.elapsed(), "read from a server");
 }
 
 fn read(engine: &Engine, server: &Arc<Server>, job: &Job, buffer: &mut [u8], hashed: &mut u64) -> Outcome {
@@ -83,7 +81,10 @@ fn ended(server: &Server, job: &Job, error: io::Error) -> Outcome {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Outcome::Changed,
         io::ErrorKind::PermissionDenied => match server.stamp(job.disk()) {
-            Ok(_) => Outcome::Unreadable(error),
+            Ok(stamp) => {
+                server.refuse(job.disk(), stamp);
+                Outcome::Unreadable(error)
+            }
             Err(Failure::Refused(_)) => Outcome::Gone,
             Err(_) => Outcome::Later,
         },

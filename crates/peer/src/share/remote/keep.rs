@@ -57,7 +57,9 @@ impl Keeper {
             } else if is_steady {
                 let is_asked = work.is_for_probe || now >= self.next_probe;
                 if !is_asked || self.probe() {
-                    work.places.iter().for_each(|disk| self.look(disk));
+                    for disk in work.places {
+                        self.look(&disk);
+                    }
                 }
             }
             self.engine.inbox.nudge();
@@ -97,7 +99,8 @@ impl Keeper {
     }
 
     /// Looks at one file.
-    fn look(&self, disk: &str) {
+    fn look(&mut self, disk: &str) {
+        self.memory.forget(self.server.key(disk));
         match self.server.stamp(disk) {
             Ok(stamp) => {
                 let reader = self.engine.cache.reader();
@@ -122,7 +125,7 @@ impl Keeper {
             self.withdraw();
         }
         let (can_t, until) = match failure {
-            Failure::Login(_) => ("lets us not in", "it does"),
+            Failure::Login(_) => ("does not let us in", "it does"),
             Failure::Refused(_) | Failure::Unfit(_) => ("can't be listed", "it can"),
             _ => ("can't be reached", "it is back"),
         };

@@ -163,7 +163,7 @@ impl Line {
         let path = self.at(disk);
         let facts = if self.shape.has_mlsd {
             let line = self.exchange(|ftp| ftp.mlst(Some(&path)))?;
-            facts_of(line.rsplit_once("; ").map_or(line.as_str(), |(facts, _)| facts))
+            facts_of(line.split_once("; ").map_or(line.as_str(), |(facts, _)| facts))
         } else {
             let size = self.exchange(|ftp| ftp.size(&path))?;
             let time = self.exchange(|ftp| ftp.mdtm(&path)).map_err(|failure| match failure {

@@ -151,6 +151,9 @@ impl<'a> Walk<'a> {
             Err(Failure::Refused(_)) => return Ok(()), // it went in between
             Err(failure) => return Err(failure),
         };
+        if self.server.is_refused(disk, stamp) {
+            return Ok(());
+        }
         let found = self.engine.consider(self.holding, disk, stamp, Look::IfChanged, reader);
         if found == Found::SameName {
             // The file that had the name may be swept out in the end.

@@ -53,6 +53,11 @@ impl Memory {
         (known.asked.duration_since(known.since) >= SETTLED).then_some(known.stamp)
     }
 
+    /// It was found to be otherwise than its listing says: it is to be asked about again.
+    pub(super) fn forget(&mut self, key: FileKey) {
+        self.known.remove(&key);
+    }
+
     /// Its stamp was asked for.
     pub(super) fn learn(&mut self, key: FileKey, listed: Facts, stamp: Stamp, now: Instant) {
         let round = self.round;
@@ -82,8 +87,12 @@ mod tests {
         assert_eq!(memory.recall(key, listed), Some(stamp(62)));
         assert_eq!(memory.recall(key, Facts { mtime: 120, ..listed }), None, "it was written since");
         assert_eq!(memory.recall(key, Facts { size: 6, ..listed }), None);
+        memory.forget(key);
+        assert_eq!(memory.recall(key, listed), None, "somebody knows better");
+        memory.learn(key, listed, stamp(62), start);
         memory.begin();
         memory.end();
+        memory.learn(key, listed, stamp(62), start + SETTLED);
         assert_eq!(memory.recall(key, listed), None, "it is gone");
     }
 }

@@ -23,9 +23,10 @@ mod tests;
 mod tls;
 mod url;
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,9 @@ pub use url::{FtpUrl, UrlError};
 pub(super) const SERVERS_MAX: usize = 16;
 /// Threads that hash a server's files, each on a connection of its own.
 const HASHERS: usize = 2;
+/// Files that are listed and not given which are remembered, 60 bytes each, and for how long.
+const REFUSED_MAX: usize = 100_000;
+const REFUSED_REST: Duration = Duration::from_secs(600);
 /// How long the end waits for threads; one that is connecting can't be woken, and is left to end by itself.
 const JOIN_MAX: Duration = Duration::from_secs(1);
 /// How often it looks.
@@ -62,6 +66,8 @@ pub(crate) struct Server {
     /// What waits to be hashed; its own, so that a slow server keeps nobody else waiting.
     pub(super) queue: Queue,
     bell: bell::Bell,
+    /// What it lists and does not give, so that it is not asked for at every look.
+    refused: Mutex<HashMap<FileKey, (Stamp, Instant)>>,
     /// Whether its files are in the catalogue.
     is_here: AtomicBool,
     /// Whether it was looked at once, to whatever end.
@@ -74,8 +80,9 @@ impl Server {
         let (user, password) = logins.of(url);
         let tls = url.is_tls().then(Connector::new).transpose()?;
         let pool = Arc::new(Pool::new(Account { url: url.clone(), user, password, tls }));
-        let (queue, bell, is_here, is_looked_at) = Default::default();
-        Ok(Self { name: name.to_owned(), url: url.clone(), pool, queue, bell, is_here, is_looked_at })
+        let (name, url) = (name.to_owned(), url.clone());
+        let (queue, bell, refused, is_here, is_looked_at) = Default::default();
+        Ok(Self { name, url, pool, queue, bell, refused, is_here, is_looked_at })
     }
 
     /// The share's name.
@@ -121,6 +128,30 @@ impl Server {
     fn stamp(&self, disk: &str) -> Result<Stamp, Failure> {
         let stamp = self.pool.with(Purpose::Look, |line| line.stamp(disk));
         stamp.inspect_err(|failure| self.failed(failure))
+    }
+
+    /// It does not give a file.
+    fn refuse(&self, disk: &str, stamp: Stamp) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() < REFUSED_MAX {
+            refused.insert(self.key(disk), (stamp, Instant::now()));
+        }
+    }
+
+    /// Whether it did not give the file a while ago; who may read it can change without a trace.
+    fn is_refused(&self, disk: &str, stamp: Stamp) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.is_empty() {
+            return false;
+        }
+        let key = self.key(disk);
+        let is_known = refused
+            .get(&key)
+            .is_some_and(|(earlier, when)| *earlier == stamp && when.elapsed() < REFUSED_REST);
+        if !is_known {
+            refused.remove(&key);
+        }
+        is_known
     }
 
     /// What one request met with may be met with by all.
@@ -173,10 +204,10 @@ impl Kept {
         self.server.pool.close();
     }
 
-    /// Waits for the threads, but not for long.
-    pub(super) fn join(self) {
+    /// Waits for the threads of all, but not for long.
+    pub(super) fn join(all: Vec<Self>) {
         let until = Instant::now() + JOIN_MAX;
-        for thread in self.threads {
+        for thread in all.into_iter().flat_map(|kept| kept.threads) {
             while !thread.is_finished() && Instant::now() < until {
                 std::thread::sleep(JOIN_STEP);
             }

@@ -54,7 +54,8 @@ struct State {
     /// Longest held first.
     lent: VecDeque<Lent>,
     last_id: u64,
-    waiting: usize,
+    /// Who waits, by what for.
+    waiting: Vec<Purpose>,
     shape: Option<Shape>,
     is_closed: bool,
 }
@@ -172,21 +173,27 @@ impl Pool {
     fn admit(&self, purpose: Purpose) -> Result<(u64, Option<Line>, Option<Shape>), Failure> {
         let begun = Instant::now();
         let mut state = self.lock();
+        // Who comes back at once must not overtake those who wait for the same.
+        let mut is_behind = state.waiting.contains(&purpose);
         loop {
             if state.is_closed {
                 return Err(Failure::Stopped);
             }
-            if state.has_room(purpose) || (begun.elapsed() >= STEAL_AFTER && state.steal(purpose)) {
+            if (!is_behind && state.has_room(purpose))
+                || (begun.elapsed() >= STEAL_AFTER && state.steal(purpose))
+            {
                 return Ok(state.lend(purpose));
             }
             let is_patient = purpose == Purpose::Hash;
-            if !is_patient && (state.waiting >= WAITING_MAX || begun.elapsed() >= WAIT_MAX) {
+            if !is_patient && (state.waiting.len() >= WAITING_MAX || begun.elapsed() >= WAIT_MAX) {
                 return Err(Failure::Busy);
             }
-            state.waiting += 1;
+            state.waiting.push(purpose);
             let waited = self.freed.wait_timeout(state, STEAL_AFTER);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            state.waiting -= 1;
+            let place = state.waiting.iter().position(|waiting| *waiting == purpose);
+            place.map(|place| state.waiting.swap_remove(place));
+            is_behind = false;
         }
     }
 
@@ -267,5 +274,52 @@ impl Borrowed {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.pool.returned(self.id, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Purpose::{Hash, Look, Serve};
+
+    fn state(lent: &[Purpose]) -> State {
+        let mut state = State::default();
+        lent.iter().for_each(|purpose| _ = state.lend(*purpose));
+        state
+    }
+
+    #[test]
+    fn one_line_is_always_left_for_a_look() {
+        for (lent, look, hash, serve) in [
+            (&[][..], true, true, true),
+            (&[Hash, Hash], true, false, true),
+            (&[Hash, Hash, Serve], true, false, false),
+            (&[Serve, Serve, Serve], true, false, false),
+            (&[Look, Look, Look], true, true, true),
+            (&[Look, Hash, Serve, Serve], false, false, false),
+            (&[Look, Look, Look, Look], false, false, false),
+        ] {
+            let state = state(lent);
+            assert_eq!(
+                [Look, Hash, Serve].map(|purpose| state.has_room(purpose)),
+                [look, hash, serve],
+                "{lent:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_who_has_served_for_a_turn_makes_room() {
+        let long_ago = Instant::now().checked_sub(TURN).unwrap();
+        let mut state = state(&[Hash, Serve, Serve]);
+        assert!(!state.steal(Serve), "nobody's turn is over");
+        state.lent.iter_mut().for_each(|lent| lent.since = long_ago);
+        assert!(!state.steal(Look));
+        assert!(state.steal(Serve));
+        let left: Vec<(u64, Purpose)> = state.lent.iter().map(|lent| (lent.id, lent.purpose)).collect();
+        assert_eq!(left, [(1, Hash), (3, Serve)], "the first who came goes first");
+        let mut hashing = super::tests::state(&[Hash, Hash, Serve]);
+        hashing.lent.iter_mut().for_each(|lent| lent.since = long_ago);
+        assert!(!hashing.steal(Hash) && hashing.lent.len() == 3, "it would not have helped");
     }
 }

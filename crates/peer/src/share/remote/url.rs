@@ -140,7 +140,11 @@ impl fmt::Display for FtpUrl {
         if self.port != PORT {
             write!(f, ":{}", self.port)?;
         }
-        f.write_str(if self.is_absolute { "/" } else { "" })?;
+        f.write_str(match (self.is_absolute, self.parts.is_empty()) {
+            (true, true) => "//",
+            (true, false) => "/",
+            (false, _) => "",
+        })?;
         self.parts.iter().try_for_each(|part| write!(f, "/{}", encoded(part, "%?#")))
     }
 }

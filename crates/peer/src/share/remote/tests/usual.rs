@@ -76,7 +76,7 @@ fn one_that_lets_nobody_in_is_waited_for() {
     fake.put("/a", "a", OLD);
     let mut shares = fake.share(None);
     shares.wait_note(
-        "lets us not in: its files are not shared until it does (the login is refused: 530 not you)",
+        "does not let us in: its files are not shared until it does (the login is refused: 530 not you)",
     );
     fake.behave(|manners| manners.refuses_login = false);
     shares.wait_names(&["a"]);
