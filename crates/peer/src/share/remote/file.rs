@@ -28,8 +28,8 @@ pub struct RemoteFile {
     disk: Box<str>,
     stamp: Stamp,
     purpose: Purpose,
-    /// When the server said that the file is as the stamp says.
-    checked: Option<Instant>,
+    /// When the server said that the file is as the stamp says, until that was relied on.
+    checked: Mutex<Option<Instant>>,
     transfer: Mutex<Option<Transfer>>,
 }
 
@@ -44,13 +44,13 @@ struct Transfer {
 impl RemoteFile {
     /// The file at `disk`, a path below the shared folder, for as long as it is as `stamp` says.
     pub(super) fn new(server: &Arc<Server>, disk: &str, stamp: Stamp, purpose: Purpose) -> Self {
-        let (server, disk, transfer) = (Arc::clone(server), disk.into(), Mutex::default());
-        Self { server, disk, stamp, purpose, checked: None, transfer }
+        let (checked, transfer) = Default::default();
+        Self { server: Arc::clone(server), disk: disk.into(), stamp, purpose, checked, transfer }
     }
 
     /// The same, where the server has just said so.
     pub(super) fn checked(self, at: Instant) -> Self {
-        Self { checked: Some(at), ..self }
+        Self { checked: Mutex::new(Some(at)), ..self }
     }
 
     /// Reads some bytes at `offset`; none only at the file's end. Blocks on the network.
@@ -100,8 +100,9 @@ impl RemoteFile {
     }
 
     fn begin(&self, offset: u64) -> io::Result<Transfer> {
+        let checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner).take();
         let begun = self.server.pool.begin(self.purpose, |line| {
-            let is_fresh = self.checked.is_some_and(|at| at.elapsed() < FRESH);
+            let is_fresh = checked.is_some_and(|at| at.elapsed() < FRESH);
             let is_same = is_fresh || line.stamp(&self.disk)? == self.stamp;
             is_same.then(|| line.read(&self.disk, offset)).transpose()
         });

@@ -113,6 +113,21 @@ fn what_changes_is_hashed_again_and_never_served_as_what_it_was() {
 }
 
 #[test]
+fn an_open_file_that_changes_is_not_read_on_elsewhere() {
+    let fake = Fake::start(Manners::default());
+    let bytes = noise(2_000_000);
+    let hash = fake.put("/a", bytes.clone(), OLD);
+    let shares = fake.share(None);
+    shares.wait_hash("a", hash);
+    let opened = shares.catalogue.open(&hash).unwrap();
+    let mut room = vec![0; 1_000];
+    opened.content.read_exact_at(&mut room, 0).unwrap();
+    assert!(room == bytes[..1_000]);
+    fake.put("/a", vec![0; 2_000_000], "20200102030406");
+    assert!(opened.content.read_exact_at(&mut room, 1_500_000).is_err());
+}
+
+#[test]
 fn a_transfer_that_breaks_is_taken_up_where_it_was() {
     let fake = Fake::start(Manners::default());
     let bytes = noise(2_500_000);
