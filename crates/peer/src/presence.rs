@@ -93,7 +93,10 @@ impl Presence {
         let here = appearance.here;
         let registrar = tokio::spawn(async move {
             let _here = here;
-            is_ready.await;
+            tokio::select! {
+                () = is_ready => {}
+                () = asked_to_stop(registrar_stopped.clone()) => return,
+            }
             registrar.run(registrar_stopped).await;
         });
         Ok(Self { registration, registrar, door, http, stop_registrar, stop_doors })
