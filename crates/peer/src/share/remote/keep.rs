@@ -83,7 +83,7 @@ impl Keeper {
                 self.poll_every
             }
         };
-        self.server.is_looked_at.store(true, Ordering::Relaxed);
+        self.server.is_looked_at.store(true, Ordering::Release);
         (self.next_listing, self.next_probe) = (Instant::now() + rest, Instant::now() + self.poll_every);
     }
 

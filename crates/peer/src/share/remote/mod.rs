@@ -122,7 +122,7 @@ impl Server {
 
     /// Whether the first look is over.
     pub(super) fn is_looked_at(&self) -> bool {
-        self.is_looked_at.load(Ordering::Relaxed)
+        self.is_looked_at.load(Ordering::Acquire)
     }
 
     fn stamp(&self, disk: &str) -> Result<Stamp, Failure> {
