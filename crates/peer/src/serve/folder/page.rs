@@ -198,13 +198,14 @@ mod tests {
         let (folder, catalogue) = (tempfile::tempdir().unwrap(), Arc::new(Catalogue::new()));
         let root = Arc::new(Root::open("s", &folder.path().canonicalize().unwrap()).unwrap());
         let (share, stamp) = (ShareId(0), Stamp { size: 7, mtime_ns: 0, inode: 1 });
-        catalogue.set_root(share, Some(Arc::clone(&root)));
+        let origin = crate::share::Origin::from(root);
+        catalogue.set_origin(share, Some(origin.clone()));
         catalogue.admit("s", Audience::Public);
         let hash = ContentHash::of(b"");
         for number in 0..30_000 {
             let disk = format!("{number:05}{}", "\"".repeat(200));
             let path = SharePath::parse(&format!("s/{disk}")).unwrap();
-            catalogue.put(&Hashed { share, root: &root, path: &path, disk: &disk, hash, stamp });
+            catalogue.put(&Hashed { share, origin: &origin, path: &path, disk: &disk, hash, stamp });
         }
         let (mut rows, mut last) = (0, Bytes::new());
         for chunk in Pages::new(catalogue, Some(&SharePath::parse("s").unwrap())) {
