@@ -2,7 +2,7 @@
 //!
 //! Kept in the home's `ftp-users.toml` (0600), a table for each name; passwords only as argon2id hashes (RFC 9106) in the
 //! PHC format. Invariants: the file is read anew at each login, so a change holds at once; a name that is not there takes as
-//! long to refuse as a wrong password; at most [`CHECKS_MAX`] passwords are looked at at once, whatever is asked.
+//! long to refuse as a wrong password; at most two passwords are looked at at once, whatever is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};

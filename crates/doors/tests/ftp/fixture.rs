@@ -10,7 +10,7 @@ use peerage_doors::ftp::{FtpConfig, FtpDoor, Tls, run};
 use peerage_doors::users::Users;
 use peerage_peer::catalogue::Catalogue;
 use peerage_peer::identity::Identity;
-use peerage_peer::share::{Audience, ShareOptions, ShareSpec, Sharing, Watching};
+use peerage_peer::share::{Audience, Location, ShareOptions, ShareSpec, Sharing, Watching};
 use peerage_peer::tls;
 use peerage_peer::uploads::Uploads;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -68,7 +68,11 @@ impl Fixture {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, bytes).unwrap();
         }
-        let spec = ShareSpec { name: "s".to_owned(), dir: dir.clone(), audience: setting.audience };
+        let spec = ShareSpec {
+            name: "s".to_owned(),
+            location: Location::Folder(dir.clone()),
+            audience: setting.audience,
+        };
         let catalogue = Arc::new(Catalogue::new());
         let options = ShareOptions { watching: Watching::Poll, hashers: Some(1), ..ShareOptions::default() };
         let sharing = Sharing::start(vec![spec], &options, Arc::clone(&catalogue)).unwrap();
