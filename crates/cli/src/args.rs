@@ -210,7 +210,7 @@ pub(crate) struct FtpArgs {
     /// Whether FTP clients must use TLS (default: `optional` on loopback, `required` elsewhere).
     #[arg(long, env = "PEERAGE_FTP_TLS", value_enum, value_name = "WHEN")]
     pub(crate) ftp_tls: Option<FtpTls>,
-    /// The ports of FTP's data connections, to be let through a firewall (default: any free one).
+    /// The ports of FTP's data connections, to be let through a firewall (default: any of 49152-65535).
     #[arg(long, env = "PEERAGE_FTP_PASSIVE", value_name = "FIRST-LAST")]
     pub(crate) ftp_passive: Option<PortRange>,
     /// The IPv4 address that FTP clients are told to connect to for data, where it is not the one they came to.

@@ -60,7 +60,7 @@ pub enum Tls {
 pub struct FtpConfig {
     /// When clients must speak TLS.
     pub tls: Tls,
-    /// The ports of data connections; any free one where `None`.
+    /// The ports of data connections; any dynamic one where `None`.
     pub passive: Option<PortRange>,
     /// The address that `PASV` names, where clients reach this machine by another than its own.
     pub advertise: Option<Ipv4Addr>,

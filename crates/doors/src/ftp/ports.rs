@@ -1,6 +1,8 @@
-//! Which ports data connections may use: a range that a firewall was told of, or any.
+//! Which ports data connections may use: a range that a firewall was told of, or the dynamic ones.
 //!
-//! Invariant: a range has at least one port, none of them 0.
+//! Invariants: a range has at least one port, none of them 0; a port is drawn at random and tried, never asked of the
+//! system, which would look through all the ports that ended connections still hold: after some ten thousand files that
+//! took it longer than the files.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +11,8 @@ use std::str::FromStr;
 
 use tokio::net::{TcpListener, TcpSocket};
 
+/// Where no range was given: the dynamic ports (RFC 6335, section 6), on which no service waits.
+const DYNAMIC: PortRange = PortRange(49_152..=65_535);
 /// Connections that may wait at a data port: its client makes one.
 const BACKLOG: u32 = 4;
 
@@ -33,12 +37,12 @@ impl FromStr for PortRange {
     }
 }
 
-/// Listens at a port of the range, or at any free one, at the address at which the client reached this machine.
+/// Listens at a port of the range, or at a dynamic one, at the address at which the client reached this machine.
 ///
 /// # Errors
 /// When no port of the range is free.
 pub(super) fn listen(address: IpAddr, range: Option<&PortRange>) -> io::Result<TcpListener> {
-    let Some(PortRange(range)) = range else { return bind(SocketAddr::new(address, 0)) };
+    let PortRange(range) = range.unwrap_or(&DYNAMIC);
     let count = range.end() - range.start();
     // Begun at random, so that sessions do not all try the same ports, and nobody knows the next one.
     let mut random = [0; 4];
