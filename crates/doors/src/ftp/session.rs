@@ -391,15 +391,9 @@ impl Session {
         if offset > opened.size {
             return Ok(Reply::new(554, format!("the file ends at byte {}", opened.size)));
         }
-        let upload = match self.door.uploads.begin(Receiver::address(self.client)).await {
-            Ok(upload) => upload,
-            Err(busy) => {
-                let secs = busy.retry_after.as_secs();
-                return Ok(Reply::new(450, format!("every upload slot is taken: come back in {secs} s")));
-            }
-        };
+        let uploads = (self.door.uploads.clone(), Receiver::address(self.client));
         self.say(&Reply::new(150, format!("sending {} bytes", opened.size - offset))).await?;
-        self.attend(transfer::send_file(way, opened, offset, upload)).await
+        self.attend(transfer::send_file(way, opened, offset, uploads)).await
     }
 
     async fn list(&mut self, viewer: Viewer, style: Style, argument: &str) -> io::Result<Reply> {

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use globset::GlobMatcher;
 use peerage_peer::catalogue::{Catalogue, Child, Listing, Node, OpenError, OpenedContent};
 use peerage_peer::reading::{READ_BYTES, Reading};
-use peerage_peer::uploads::Upload;
+use peerage_peer::uploads::{Busy, Receiver, Uploads};
 use peerage_wire::ContentHash;
 use tokio_rustls::TlsAcceptor;
 
@@ -34,6 +34,8 @@ pub(super) enum Trouble {
     Cut(io::Error),
     /// The file can't be read to its end.
     Unreadable(io::Error),
+    /// Every upload slot is taken, and stays so.
+    Busy(Busy),
 }
 
 impl Trouble {
@@ -50,6 +52,10 @@ impl Trouble {
             Self::Unreadable(error) => {
                 tracing::debug!(%error, "a file could not be sent to its end");
                 Reply::new(451, "the file can't be read to its end")
+            }
+            Self::Busy(busy) => {
+                let secs = busy.retry_after.as_secs();
+                Reply::new(450, format!("every upload slot is taken: come back in {secs} s"))
             }
         }
     }
@@ -78,14 +84,15 @@ pub(super) fn absent() -> Reply {
     Reply::new(550, "there is no such file or folder")
 }
 
-/// Sends a file's bytes from `offset` on.
+/// Sends a file's bytes from `offset` on. Who does not come for them holds no slot.
 pub(super) async fn send_file(
     way: Way,
     opened: OpenedContent,
     offset: u64,
-    mut upload: Upload,
+    (uploads, receiver): (Uploads, Receiver),
 ) -> Result<(), Trouble> {
     let mut data = way.open().await?;
+    let mut upload = uploads.begin(receiver).await.map_err(Trouble::Busy)?;
     let OpenedContent { content, size } = opened;
     let mut reading = Reading::new(content, offset..size, upload.step(READ_BYTES));
     loop {
