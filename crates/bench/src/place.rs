@@ -1,11 +1,12 @@
 //! Where a measurement happens: a temporary folder that goes with everything in it.
 //!
-//! Invariants: nothing is left behind, also after Ctrl-C; servers that give up their rights can read the folder.
+//! Invariants: nothing is left behind, also after Ctrl-C, when whoever asks for a place or a folder waits until the end, so
+//! that no turn begins among what is being killed; servers that give up their rights can read the folder.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -31,7 +32,7 @@ impl Place {
     /// # Errors
     /// When `parent` can't be written.
     pub(crate) fn new(parent: &Path) -> Result<Self> {
-        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner); // first, so that none is made unnoted
+        let mut places = places(); // first, so that none is made unnoted
         let dir = TempDir::with_prefix_in("peerage-bench-", parent)
             .with_context(|| format!("can't make a folder in `{}`", parent.display()))?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
@@ -50,6 +51,7 @@ impl Place {
     /// When it can't be made.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let path = self.dir.path().join(name);
+        let _places = places();
         fs::create_dir_all(&path)?;
         Ok(path)
     }
@@ -58,8 +60,12 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let own = self.dir.path();
-        PLACES.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| path != own);
+        places().retain(|path| path != own);
     }
+}
+
+fn places() -> MutexGuard<'static, Vec<PathBuf>> {
+    PLACES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// From now on Ctrl-C ends every process below this one, removes every place, and ends this one.
@@ -86,7 +92,7 @@ fn leave() -> ! {
     let own = std::process::id();
     let kill =
         || process::members(&[own]).into_iter().filter(|pid| *pid != own).for_each(crate::daemon::kill_tree);
-    let places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    let places = places(); // kept to the end
     kill();
     std::thread::sleep(Duration::from_millis(50)); // what was being started when it was looked
     kill();
