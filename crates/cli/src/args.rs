@@ -98,7 +98,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  peerage peers --json")]
     Peers(PeersArgs),
     /// Say who may log in at the FTP door of this home.
-    #[command(name = "ftp-user", after_help = "Example:\n  peerage ftp-user add anna --share music")]
+    #[command(name = "ftp-user", after_help = "Example:\n  peerage ftp-user add anna --share Music")]
     FtpUser(FtpUserArgs),
     /// Type commands: register, search, list, download, quit (the same as no command at all).
     #[command(after_help = "Example:\n  peerage shell --index http://nas:18964")]
@@ -170,10 +170,10 @@ pub(crate) struct HttpSwitch(pub(crate) Option<HttpListen>);
 
 /// An address, or as variables and settings say yes and no.
 fn parse_http(text: &str) -> Result<HttpSwitch, NotLocal> {
-    Ok(HttpSwitch(match text.trim().to_ascii_lowercase().as_str() {
-        "" | "0" | "n" | "no" | "f" | "false" | "off" => None,
-        "1" | "y" | "yes" | "t" | "true" | "on" => Some(HttpListen::USUAL),
-        address => Some(address.parse()?),
+    Ok(HttpSwitch(match said(text) {
+        Some(false) => None,
+        Some(true) => Some(HttpListen::USUAL),
+        None => Some(text.trim().parse()?),
     }))
 }
 
@@ -205,15 +205,15 @@ impl From<AudienceArg> for Audience {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FtpArgs {
     /// Serve over FTP as well, for reading (default: 127.0.0.1:2121, or another port where that is taken).
-    #[arg(long, env = "PEERAGE_FTP", value_name = "ADDR", num_args = 0..=1, default_missing_value = "", value_parser = parse_ftp_address)]
-    pub(crate) ftp: Option<FtpAddress>,
+    #[arg(long, env = "PEERAGE_FTP", value_name = "ADDR", num_args = 0..=1, default_missing_value = "true", value_parser = parse_ftp)]
+    pub(crate) ftp: Option<FtpSwitch>,
     /// Whether FTP clients must use TLS (default: `optional` on loopback, `required` elsewhere).
     #[arg(long, env = "PEERAGE_FTP_TLS", value_enum, value_name = "WHEN")]
     pub(crate) ftp_tls: Option<FtpTls>,
     /// The ports of FTP's data connections, to be let through a firewall (default: any of 49152-65535).
     #[arg(long, env = "PEERAGE_FTP_PASSIVE", value_name = "FIRST-LAST")]
     pub(crate) ftp_passive: Option<PortRange>,
-    /// The IPv4 address that FTP clients are told to connect to for data, where it is not the one they came to.
+    /// The IPv4 address, such as 203.0.113.5, that `PASV` tells FTP clients to connect to, where it is not the one they came to.
     #[arg(long, env = "PEERAGE_FTP_ADVERTISE", value_name = "IP")]
     pub(crate) ftp_advertise: Option<Ipv4Addr>,
 }
@@ -237,13 +237,34 @@ pub(crate) enum FtpTls {
     Off,
 }
 
-/// Nothing, an address, a port, or both.
+/// Whether to open an FTP door, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FtpSwitch(pub(crate) Option<FtpAddress>);
+
+fn parse_ftp(text: &str) -> Result<FtpSwitch, String> {
+    let usual = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), ftp::FTP_PORT);
+    Ok(FtpSwitch(match said(text) {
+        Some(false) => None,
+        Some(true) => Some(FtpAddress { address: usual, is_port_given: false }),
+        None => Some(parse_ftp_address(text)?),
+    }))
+}
+
+/// A yes or a no, as variables and settings say it.
+fn said(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "" | "0" | "n" | "no" | "f" | "false" | "off" => Some(false),
+        "1" | "y" | "yes" | "t" | "true" | "on" => Some(true),
+        _ => None,
+    }
+}
+
+/// An address, a port, or both.
 fn parse_ftp_address(text: &str) -> Result<FtpAddress, String> {
     let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
     let whole = |ip, port, is_port_given| FtpAddress { address: SocketAddr::new(ip, port), is_port_given };
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     match (text.parse::<SocketAddr>(), bare.parse::<IpAddr>(), text.trim_start_matches(':').parse::<u16>()) {
-        _ if text.is_empty() => Ok(whole(loopback, ftp::FTP_PORT, false)),
         (Ok(address), _, _) => Ok(whole(address.ip(), address.port(), true)),
         (_, Ok(ip), _) => Ok(whole(ip, ftp::FTP_PORT, false)),
         (_, _, Ok(port)) => Ok(whole(loopback, port, true)),
@@ -261,8 +282,8 @@ pub(crate) struct FtpUserArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FtpUserCommand {
-    /// Add a user, or give one a new password; it is asked for.
-    #[command(after_help = "Examples:\n  peerage ftp-user add anna --share music\n  \
+    /// Add a user, or give one a new password, of 8 bytes or more; it is asked for.
+    #[command(after_help = "Examples:\n  peerage ftp-user add anna --share Music\n  \
         peerage ftp-user add backup --password-file /run/secrets/backup")]
     Add {
         /// The name to log in with.

@@ -66,7 +66,9 @@ pub enum UsersError {
         name: String,
     },
     /// The password can't be one.
-    #[error("a password is 8 to {PASSWORD_BYTES_MAX} bytes without line ends")]
+    #[error(
+        "that password is too short, too long or has a line end in it\nhint: a password is 8 to {PASSWORD_BYTES_MAX} bytes"
+    )]
     Password,
     /// There is no such user.
     #[error("there is no user `{}`\nhint: `peerage ftp-user list` shows who there is", shown(name))]

@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_door_on_loopback_is_told_on_its_own_machine_only() {
-        let doors = Doors { native: 1, ftp: Some(FtpDoor { port: 2121, local: true }) };
+        let doors =
+            Doors { native: 1, ftp: Some(FtpDoor { port: 2121, local: true, tls: false, login: false }) };
         let source = |seen: &str| Source {
             peer: PeerId::from_bytes([1; 32]),
             name: "nas".parse().unwrap(),

@@ -124,6 +124,12 @@ pub struct FtpDoor {
     /// Whether only the peer's own machine reaches it: nobody else is told of it.
     #[serde(default)]
     pub local: bool,
+    /// Whether clients must use TLS (`AUTH TLS`).
+    #[serde(default)]
+    pub tls: bool,
+    /// Whether clients must log in with a name and a password to see anything.
+    #[serde(default)]
+    pub login: bool,
 }
 
 /// `PUT /api/v1/peers/{id}`: who a peer is and what it holds.

@@ -10,12 +10,12 @@ use peerage_doors::ftp::{self, FtpConfig, FtpDoor, Tls};
 use peerage_doors::users::Users;
 use peerage_peer::peer::Peer;
 use peerage_peer::share::{Audience, ShareSpec};
-use peerage_wire::{api, limits};
+use peerage_wire::{api, limits, shown};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::args::{FtpAddress, FtpArgs, FtpTls};
+use crate::args::{FtpAddress, FtpArgs, FtpSwitch, FtpTls};
 use crate::failure::{Failure, Outcome};
 use crate::print::say;
 
@@ -35,7 +35,7 @@ pub(crate) struct RunningFtp {
 impl FtpPort {
     /// Opens the port that was asked for, if one was.
     pub(crate) async fn open(home: &Path, args: &FtpArgs) -> Outcome<Option<Self>> {
-        let Some(asked) = args.ftp else {
+        let Some(asked) = args.ftp.and_then(|FtpSwitch(asked)| asked) else {
             let is_idle =
                 args.ftp_tls.is_none() && args.ftp_passive.is_none() && args.ftp_advertise.is_none();
             return if is_idle { Ok(None) } else { Err(without_door()) };
@@ -56,8 +56,13 @@ impl FtpPort {
     }
 
     /// As the index is to name it.
-    pub(crate) fn announced(&self) -> api::FtpDoor {
-        api::FtpDoor { port: self.address.port(), local: self.address.ip().is_loopback() }
+    pub(crate) fn announced(&self, shares: &[ShareSpec]) -> api::FtpDoor {
+        api::FtpDoor {
+            port: self.address.port(),
+            local: self.address.ip().is_loopback(),
+            tls: self.config.tls == Tls::Required,
+            login: !is_any_public(shares),
+        }
     }
 
     /// Serves a peer, and says where and what.
@@ -72,16 +77,17 @@ impl FtpPort {
             // A handle that is gone can't ask any more: the same as being asked.
             let _ = stopped.wait_for(|stop| *stop).await;
         }));
-        say(format_args!("ftp door open at ftp://{address}/"));
+        say(format_args!("ftp door open at ftp://{}/", reached_at(address)));
+        if tls == Tls::Required {
+            say(
+                "note: FTP clients must use TLS, as `curl -k --ssl-reqd` or lftp's `set ftp:ssl-allow-anonymous yes` do\n\
+                 hint: `wget` and `aria2c` can't; they fetch from the folder door, or with `--ftp-tls optional`",
+            );
+        }
         if tls == Tls::Off && !address.ip().is_loopback() {
             say("note: without TLS, names and passwords can be read on the way\nhint: `--ftp-tls required`");
         }
-        let is_public = shares.iter().any(|spec| spec.audience == Audience::Public);
-        if !is_public && users.list().is_ok_and(|users| users.is_empty()) {
-            say(
-                "note: nobody sees anything at the FTP door\nhint: `--audience public`, or `peerage ftp-user add NAME`",
-            );
-        }
+        tell_of_users(&users, shares);
         Ok(RunningFtp { stop, task })
     }
 }
@@ -91,6 +97,39 @@ impl RunningFtp {
     pub(crate) async fn close(self) {
         self.stop.send_replace(true);
         let _ = tokio::time::timeout(limits::DRAIN_TIMEOUT + Duration::from_secs(1), self.task).await;
+    }
+}
+
+/// Whom the door is open to, where that is nobody, or somebody who is given what is not here.
+fn tell_of_users(users: &Users, shares: &[ShareSpec]) {
+    let users = users.list().unwrap_or_default();
+    if users.is_empty() && !is_any_public(shares) {
+        say(
+            "note: nobody sees anything at the FTP door\nhint: `--audience public`, or `peerage ftp-user add NAME`",
+        );
+    }
+    for (name, user) in users {
+        let is_here = |given: &String| shares.iter().any(|spec| spec.name == *given);
+        for given in user.shares.iter().flatten().filter(|given| !is_here(given)) {
+            say(format_args!(
+                "note: `{}` is given `{}`, and no share is called so here",
+                shown(&name),
+                shown(given)
+            ));
+        }
+    }
+}
+
+fn is_any_public(shares: &[ShareSpec]) -> bool {
+    shares.iter().any(|spec| spec.audience == Audience::Public)
+}
+
+/// An address as others type it: every address of this machine goes by its name.
+pub(crate) fn reached_at(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        format!("{}:{}", rustix::system::uname().nodename().to_string_lossy(), address.port())
+    } else {
+        address.to_string()
     }
 }
 

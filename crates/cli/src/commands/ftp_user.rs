@@ -30,7 +30,11 @@ pub(crate) fn run(home: &Path, args: FtpUserArgs) -> Outcome {
             say(format_args!("`{}` may log in from now on", shown(&name)));
         }
         FtpUserCommand::List => {
-            for (name, user) in users.list().map_err(of_users)? {
+            let known = users.list().map_err(of_users)?;
+            if known.is_empty() {
+                say("nobody: add somebody with `peerage ftp-user add NAME`");
+            }
+            for (name, user) in known {
                 let shares = user.shares.map(|shares| shares.into_iter().collect::<Vec<_>>().join(", "));
                 let shares = shares.unwrap_or_else(|| "all shares".to_owned());
                 put(format_args!("{}: {}", shown(&name), shown(&shares)))?;

@@ -1,7 +1,7 @@
 //! `peerage search`: words in, a table of contents out.
 
 use peerage_peer::index_client::IndexClient;
-use peerage_wire::api::{Hit, Matched, Page, SearchParams};
+use peerage_wire::api::{FtpDoor, Hit, Matched, Page, SearchParams};
 use peerage_wire::{format_bytes, limits, shown};
 
 use crate::args::SearchArgs;
@@ -36,8 +36,14 @@ pub(crate) async fn run(args: SearchArgs) -> Outcome {
         return page.hits.iter().try_for_each(put_json);
     }
     results(&page.hits).put()?;
-    for (number, url) in ftp_urls(&page.hits) {
-        put(format_args!("{number}  {}", shown(url)))?;
+    for (number, url, door) in ftp_urls(&page.hits) {
+        let how = match (door.tls, door.login) {
+            (false, false) => "",
+            (true, false) => "  (over TLS)",
+            (false, true) => "  (for who may log in)",
+            (true, true) => "  (over TLS, for who may log in)",
+        };
+        put(format_args!("{number}  {}{how}", shown(url)))?;
     }
     for remark in remarks(&page) {
         say(remark);
@@ -88,10 +94,11 @@ pub(crate) fn results(hits: &[Hit]) -> Table {
 }
 
 /// Where hits are fetched by FTP, by the number of their row: at the first source that has such a door.
-fn ftp_urls(hits: &[Hit]) -> impl Iterator<Item = (usize, &str)> {
+fn ftp_urls(hits: &[Hit]) -> impl Iterator<Item = (usize, &str, FtpDoor)> {
     (1..).zip(hits).filter_map(|(number, hit)| {
-        let url = hit.sources.iter().find_map(|source| source.ftp.as_deref())?;
-        Some((number, url))
+        let (url, door) =
+            hit.sources.iter().find_map(|source| Some((source.ftp.as_deref()?, source.doors.ftp?)))?;
+        Some((number, url, door))
     })
 }
 

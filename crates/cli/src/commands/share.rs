@@ -12,7 +12,7 @@ use peerage_wire::{PeerName, format_bytes, limits, shown};
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::args::{HttpSwitch, PeerArgs, ShareArgs};
-use crate::commands::ftp_door::{FtpPort, RunningFtp};
+use crate::commands::ftp_door::{FtpPort, RunningFtp, reached_at};
 use crate::commands::{client_of, interrupted};
 use crate::config;
 use crate::failure::{Failure, Outcome};
@@ -107,7 +107,7 @@ impl LiveShare {
             listen: peer.listen,
             limits: peer.limits.clone().into(),
             http: doors.http,
-            ftp: doors.ftp.as_ref().map(FtpPort::announced),
+            ftp: doors.ftp.as_ref().map(|port| port.announced(&shares)),
             shares: shares.clone(),
             options,
         };
@@ -120,12 +120,7 @@ impl LiveShare {
                 address.port()
             ));
         }
-        if let Some(http) = running.http_address() {
-            say(format_args!("folder door open at http://{http}/v1/shares/"));
-            if shares.iter().all(|spec| spec.audience != Audience::Public) {
-                say("note: nobody sees anything at the folder door\nhint: `--audience public`");
-            }
-        }
+        tell_of_folders(&running, doors.http, &shares);
         say(format_args!("serving at {address} as {} (peer {})", shown(name.as_str()), running.id().short()));
         let ftp = doors.ftp.map(|port| port.run(&running, &shares)).transpose()?;
         let (line, started, told) = (ShareLine::new(), Instant::now(), Told::default());
@@ -265,6 +260,23 @@ impl LiveShare {
 
 fn shared_as(spec: &ShareSpec) -> String {
     format!("sharing `{}` as `{}`", spec.location, shown(&spec.name))
+}
+
+/// Where browsers and the like look.
+fn tell_of_folders(peer: &Peer, asked: Option<HttpListen>, shares: &[ShareSpec]) {
+    let is_public = shares.iter().any(|spec| spec.audience == Audience::Public);
+    if let Some(http) = peer.http_address() {
+        if asked == Some(HttpListen::USUAL) && http.port() != limits::HTTP_PORT {
+            say(format_args!("port {} is taken, so plain HTTP gets another", limits::HTTP_PORT));
+        }
+        say(format_args!("folder door open at http://{http}/v1/shares/"));
+        if !is_public {
+            say("note: nobody sees anything at the folder door\nhint: `--audience public`");
+        }
+    }
+    if is_public {
+        say(format_args!("public shares at https://{}/v1/shares/", reached_at(peer.address())));
+    }
 }
 
 /// A note may have a hint on a line of its own.

@@ -65,10 +65,14 @@ pub(super) async fn run(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => if let Some(pass) = door.gate.enter(address.ip()) {
-                    let guest = Guest { address, pass, stopped: stopped.clone() };
-                    connections.spawn(welcome(entry.clone(), stream, guest, Arc::clone(&door)));
-                },
+                Ok((stream, address)) => {
+                    let (entry, door, stopped) = (entry.clone(), Arc::clone(&door), stopped.clone());
+                    connections.spawn(async move {
+                        if let Some(pass) = door.gate.admit(address.ip()).await {
+                            welcome(entry, stream, Guest { address, pass, stopped }, door).await;
+                        }
+                    });
+                }
                 Err(error) => pause(&error).await,
             },
         }

@@ -45,12 +45,15 @@ impl HttpListen {
     }
 }
 
-/// `ADDR:PORT`, or `ADDR` at the usual port.
+/// `ADDR:PORT`, `ADDR` at the usual port, or a port.
 impl FromStr for HttpListen {
     type Err = NotLocal;
 
     fn from_str(text: &str) -> Result<Self, NotLocal> {
         let usual_port = |address: IpAddr| SocketAddr::new(address, limits::HTTP_PORT);
+        if let Ok(port) = text.parse() {
+            return Self::at(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+        }
         let address = text.parse().or_else(|_| text.parse().map(usual_port));
         Self::at(address.map_err(|_| NotLocal::NoAddress)?)
     }
@@ -62,7 +65,9 @@ mod tests {
 
     #[test]
     fn only_addresses_of_this_machine_are_taken() {
-        for text in ["127.0.0.1:1", "127.0.0.1", "127.9.9.9:80", "[::1]:0", "::1", "[::ffff:127.0.0.1]:1"] {
+        for text in
+            ["80", "127.0.0.1:1", "127.0.0.1", "127.9.9.9:80", "[::1]:0", "::1", "[::ffff:127.0.0.1]:1"]
+        {
             assert!(text.parse::<HttpListen>().is_ok(), "{text}");
         }
         for text in
@@ -70,7 +75,7 @@ mod tests {
         {
             assert_eq!(text.parse::<HttpListen>(), Err(NotLocal::Reachable), "{text}");
         }
-        for text in ["", "localhost", "127.0.0.1:", "127.0.0.1:x", "/music", "80"] {
+        for text in ["", "localhost", "127.0.0.1:", "127.0.0.1:x", "/music", "99999"] {
             assert_eq!(text.parse::<HttpListen>(), Err(NotLocal::NoAddress), "{text}");
         }
         assert_eq!(

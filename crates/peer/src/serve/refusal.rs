@@ -35,7 +35,7 @@ impl Refusal {
     }
 
     pub(crate) fn not_found() -> Self {
-        let hint = "ask the index for its sources";
+        let hint = "check the address, or ask the index for its sources";
         Self::new(StatusCode::NOT_FOUND, codes::NOT_FOUND, "nothing is shared here", hint)
     }
 

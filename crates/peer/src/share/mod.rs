@@ -35,6 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use peerage_wire::shown;
 use tokio::sync::{mpsc, watch as signal};
 
 use crate::catalogue::{Catalogue, Hooks, ShareId};
@@ -85,6 +86,20 @@ pub enum ShareError {
     Private {
         /// The folder.
         dir: PathBuf,
+    },
+    /// A user of a server has no password.
+    #[error(
+        "there is no password for `{}` at `{}`\nhint: put it into `PEERAGE_FTP_PASSWORD`, or into `config.toml` under \
+         `[ftp-servers.\"{}\"]`",
+        shown(user),
+        shown(host),
+        shown(host)
+    )]
+    NoPassword {
+        /// Who is to log in.
+        user: String,
+        /// Where.
+        host: String,
     },
     /// Too many servers.
     #[error(
@@ -317,6 +332,9 @@ fn open(spec: &ShareSpec, filter: &Filter, logins: &FtpLogins) -> Result<Origin,
     let dir = match &spec.location {
         Location::Folder(dir) => dir,
         Location::Server(url) => {
+            if let Some(user) = logins.lacks_password(url) {
+                return Err(ShareError::NoPassword { user, host: url.host().to_owned() });
+            }
             let server = remote::Server::new(&spec.name, url, logins).map_err(ShareError::Tls)?;
             return Ok(Origin::Server(Arc::new(server)));
         }

@@ -150,7 +150,10 @@ impl Location {
     fn parse(text: &OsStr) -> Result<Self, SpecError> {
         match text.to_str().filter(|text| FtpUrl::is_meant(text)) {
             Some(url) => Ok(Self::Server(url.parse()?)),
-            None => Ok(Self::Folder(text.into())),
+            None => match text.to_str().and_then(|text| text.split_once("://")) {
+                Some((scheme, _)) if !scheme.contains('/') => Err(UrlError::scheme(scheme).into()),
+                _ => Ok(Self::Folder(text.into())),
+            },
         }
     }
 

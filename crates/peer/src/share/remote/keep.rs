@@ -47,7 +47,9 @@ impl Keeper {
 
     /// Until the bell is stopped.
     pub(super) fn run(mut self) {
-        self.tell_of_trust();
+        if !self.server.url.is_tls() {
+            self.tell_of_trust(); // before a password goes out
+        }
         while let Some(work) = self.server.bell.wait(self.next_listing.min(self.next_probe)) {
             let now = Instant::now();
             // After a failure only the next listing says more, and it comes when it is due.
@@ -77,7 +79,10 @@ impl Keeper {
             }
         });
         let rest = match result {
-            Ok(()) => self.poll_every.max(begun.elapsed().saturating_mul(POLL_REST_FACTOR)),
+            Ok(()) => {
+                self.tell_of_trust();
+                self.poll_every.max(begun.elapsed().saturating_mul(POLL_REST_FACTOR))
+            }
             Err(failure) => {
                 self.failed(&failure);
                 self.poll_every
@@ -135,7 +140,12 @@ impl Keeper {
         };
         note += &format!(" ({})", shown(&why));
         if matches!(failure, Failure::Login(_)) {
-            note += "\nhint: put a user into the URL and the password into `PEERAGE_FTP_PASSWORD` or `config.toml`";
+            note += match self.server.pool.has_password() {
+                true => "\nhint: check the user, and the password in `PEERAGE_FTP_PASSWORD` or `config.toml`",
+                false => {
+                    "\nhint: put a user into the URL and the password into `PEERAGE_FTP_PASSWORD` or `config.toml`"
+                }
+            };
         }
         self.engine.notes.tell(&self.engine.progress, &subject(&self.server), &note);
     }

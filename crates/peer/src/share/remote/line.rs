@@ -325,7 +325,12 @@ fn connect_to(address: &SocketAddr) -> io::Result<TcpStream> {
 fn log_in(account: &Account, tcp: TcpStream, peer: IpAddr, sockets: &Arc<Sockets>) -> Result<Ftp, Failure> {
     let mut ftp = Ftp::connect_with_stream(tcp)?;
     if let Some(tls) = &account.tls {
-        ftp = ftp.into_secure(tls.clone(), account.url.host())?;
+        ftp = ftp.into_secure(tls.clone(), account.url.host()).map_err(|error| match error {
+            FtpError::UnexpectedResponse(_) => {
+                Failure::Unfit("it offers no TLS; `ftp://` goes without, unencrypted")
+            }
+            error => error.into(),
+        })?;
     }
     let sockets = Arc::clone(sockets);
     ftp = ftp.passive_stream_builder(move |address| {

@@ -59,20 +59,29 @@ impl FtpLogins {
         Self { by_host, password }
     }
 
+    /// The user of a server for whom no password was given, not even an empty one.
+    pub(in crate::share) fn lacks_password(&self, url: &FtpUrl) -> Option<String> {
+        let (user, password) = self.find(url);
+        user.filter(|_| password.is_none())
+    }
+
     /// The user and password for a server.
     pub(super) fn of(&self, url: &FtpUrl) -> (String, Password) {
+        match self.find(url) {
+            (None, _) => (ANONYMOUS.to_owned(), ANONYMOUS_PASSWORD.to_owned().into()),
+            (Some(user), password) => (user, password.unwrap_or_default()),
+        }
+    }
+
+    /// Who was named for a server, and the password that was given for them.
+    fn find(&self, url: &FtpUrl) -> (Option<String>, Option<Password>) {
         let with_port = format!("{}:{}", url.host(), url.port());
         let known = self.by_host.get(&with_port).or_else(|| self.by_host.get(url.host()));
         let known = known.cloned().unwrap_or_default();
         let is_other =
             url.user().is_some_and(|user| known.user.as_deref().is_some_and(|known| known != user));
-        match url.user().map(ToOwned::to_owned).or(known.user) {
-            None => (ANONYMOUS.to_owned(), ANONYMOUS_PASSWORD.to_owned().into()),
-            Some(user) => {
-                let own = known.password.filter(|_| !is_other);
-                (user, own.or_else(|| self.password.clone()).unwrap_or_default())
-            }
-        }
+        let own = known.password.filter(|_| !is_other);
+        (url.user().map(ToOwned::to_owned).or(known.user), own.or_else(|| self.password.clone()))
     }
 }
 
@@ -111,5 +120,11 @@ mod tests {
             assert_eq!(of(&logins, url), (user.to_owned(), password.to_owned()), "{url}");
         }
         assert!(!format!("{logins:?}").contains("bobs"));
+        let poor = FtpLogins::new([("bare".to_owned(), login(Some("eve"), None))].into(), None);
+        for (url, lacks) in
+            [("ftp://bare/x", Some("eve")), ("ftp://ann@nas/x", Some("ann")), ("ftp://nas/x", None)]
+        {
+            assert_eq!(poor.lacks_password(&url.parse().unwrap()).as_deref(), lacks, "{url}");
+        }
     }
 }

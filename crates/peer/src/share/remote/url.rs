@@ -39,6 +39,12 @@ pub enum UrlError {
         /// Whose password it is.
         host: String,
     },
+    /// It is another kind of URL.
+    #[error("`{}://` servers can't be shared\nhint: `ftp://` and `ftps://` servers can", shown(scheme))]
+    Scheme {
+        /// What stands before the `://`.
+        scheme: String,
+    },
     /// It is no URL of an FTP server.
     #[error(
         "`{}` is no FTP server's folder: {reason}\nhint: write it like `ftp://nas.local/music`",
@@ -50,6 +56,12 @@ pub enum UrlError {
         /// What is wrong with it.
         reason: &'static str,
     },
+}
+
+impl UrlError {
+    pub(in crate::share) fn scheme(scheme: &str) -> Self {
+        Self::Scheme { scheme: scheme.chars().take(32).collect() }
+    }
 }
 
 impl FtpUrl {
