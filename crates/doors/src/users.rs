@@ -2,21 +2,22 @@
 //!
 //! Kept in the home's `ftp-users.toml` (0600), a table for each name; passwords only as argon2id hashes (RFC 9106) in the
 //! PHC format. Invariants: the file is read anew at each login, so a change holds at once; a name that is not there takes as
-//! long to refuse as a wrong password; at most two passwords are looked at at once, whatever is asked.
+//! long to refuse as a wrong password; one password is looked at at a time, in memory that is used again and again; two
+//! commands that change the file at once do so one after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::Argon2;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use argon2::password_hash::PasswordHasher;
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use peerage_peer::catalogue::Viewer;
 use peerage_wire::shown;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 
 /// The file's name within the home.
 pub const USERS_FILE: &str = "ftp-users.toml";
@@ -26,8 +27,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a password: more than anybody types, less than a line.
 const PASSWORD_BYTES_MAX: usize = 1_024;
-/// Passwords looked at at the same time: each takes 19 MiB and some 20 ms of a core.
-const CHECKS_MAX: usize = 2;
+/// Blocks of a KiB that looking at a password may take: more than ours do, so that no line of the file takes all memory.
+const BLOCKS_MAX: usize = 64 << 10;
 
 /// Why a user can't be kept or found.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +96,8 @@ pub struct User {
 #[derive(Debug, Clone)]
 pub struct Users {
     path: Arc<Path>,
-    checks: Arc<Semaphore>,
+    /// What looking at a password takes: 19 MiB once somebody logs in, and some 20 ms of a core each time.
+    memory: Arc<Mutex<Vec<Block>>>,
 }
 
 /// Whether a name stands for everybody.
@@ -107,7 +109,7 @@ impl Users {
     /// Those of the home at `home`.
     #[must_use]
     pub fn of_home(home: &Path) -> Self {
-        Self { path: home.join(USERS_FILE).into(), checks: Arc::new(Semaphore::new(CHECKS_MAX)) }
+        Self { path: home.join(USERS_FILE).into(), memory: Arc::default() }
     }
 
     /// Everybody who is known, by name.
@@ -149,6 +151,7 @@ impl Users {
         if !(8..=PASSWORD_BYTES_MAX).contains(&password.len()) || has_line_end {
             return Err(UsersError::Password);
         }
+        let _lock = self.locked()?;
         let mut users = self.list()?;
         users.insert(name.to_owned(), User { password: hash(password)?, shares });
         self.write(&users)
@@ -159,6 +162,7 @@ impl Users {
     /// # Errors
     /// [`UsersError`].
     pub fn remove(&self, name: &str) -> Result<(), UsersError> {
+        let _lock = self.locked()?;
         let mut users = self.list()?;
         if users.remove(name).is_none() {
             return Err(UsersError::Unknown { name: name.to_owned() });
@@ -171,9 +175,10 @@ impl Users {
         let failed = |source| UsersError::Io { path: self.path.to_path_buf(), source };
         let text = toml::to_string(users).map_err(|error| failed(io::Error::other(error)))?;
         let fresh = self.path.with_extension("new");
+        // What a crash left there may have another mode.
+        let _ = fs::remove_file(&fresh);
         let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(failed)?;
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&fresh).map_err(failed)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
         fs::rename(&fresh, &self.path).map_err(failed)?;
         let home = self.path.parent().unwrap_or(Path::new("."));
@@ -182,7 +187,6 @@ impl Users {
 
     /// What somebody may see who says this name and password; `None` for nobody that is known.
     pub(crate) async fn check(&self, name: String, password: String) -> Option<Viewer> {
-        let _turn = self.checks.acquire().await.ok()?;
         let users = self.clone();
         let checked = tokio::task::spawn_blocking(move || users.check_now(&name, &password));
         checked.await.ok().flatten()
@@ -197,13 +201,45 @@ impl Users {
         // A hash that fits nothing, so that a name which is not there takes as long.
         const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let kept = user.map_or(NOBODY, |user| user.password.as_str());
-        let is_right = password.len() <= PASSWORD_BYTES_MAX
-            && PasswordHash::new(kept)
-                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
+        let is_right = password.len() <= PASSWORD_BYTES_MAX && self.is_hash_of(kept, password) == Some(true);
         user.filter(|_| is_right).map(|user| match &user.shares {
             Some(shares) => Viewer::Given(Arc::new(shares.clone())),
             None => Viewer::Everything,
         })
+    }
+}
+
+impl Users {
+    /// Whether a hash in the PHC format is that of a password; `None` where it is none.
+    fn is_hash_of(&self, kept: &str, password: &str) -> Option<bool> {
+        let hash = PasswordHash::new(kept).ok()?;
+        let (algorithm, params) =
+            (Algorithm::try_from(hash.algorithm.as_str()).ok()?, Params::try_from(&hash).ok()?);
+        let (salt, expected) = (hash.salt?, hash.hash?);
+        if params.block_count() > BLOCKS_MAX {
+            return None;
+        }
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.resize(params.block_count(), Block::default());
+        let mut found = vec![0; expected.len()];
+        let argon2 = Argon2::new(algorithm, Version::V0x13, params);
+        argon2.hash_password_into_with_memory(password.as_bytes(), &salt, &mut found, &mut *memory).ok()?;
+        Some(Output::new(&found).ok()? == expected) // compared in the same time wherever they differ
+    }
+
+    /// Held while the file is changed.
+    fn locked(&self) -> Result<File, UsersError> {
+        let failed = |source| UsersError::Io { path: self.path.to_path_buf(), source };
+        let mut options = OpenOptions::new();
+        let lock = options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.path.with_extension("lock"));
+        let lock = lock.map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        Ok(lock)
     }
 }
 

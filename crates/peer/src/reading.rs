@@ -17,7 +17,7 @@ use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
 
 use crate::room::{Room, Rooms};
-use crate::share::RemoteFile;
+use crate::share::ProvenFile;
 
 /// Bytes read at a time: what a core's cache holds. Larger reads were far slower, 64 KiB a fifth.
 pub const READ_BYTES: usize = 256 << 10;
@@ -31,7 +31,7 @@ pub enum Content {
     /// In a file of this machine.
     Disk(File),
     /// On a server, which is always waited for.
-    Remote(Box<RemoteFile>),
+    Remote(Box<ProvenFile>),
 }
 
 impl Content {

@@ -40,6 +40,12 @@ struct Counts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receiver(Asker);
 
+/// Who an address stands for: with IPv6 everybody of one network, who may have any number of addresses.
+#[must_use]
+pub fn owner_of(address: IpAddr) -> IpAddr {
+    crate::serve::gate::owner(address)
+}
+
 impl Receiver {
     /// Somebody who has shown a key.
     #[must_use]
@@ -50,7 +56,7 @@ impl Receiver {
     /// Somebody of whom only the address is known; with IPv6, everybody of one network.
     #[must_use]
     pub fn address(address: IpAddr) -> Self {
-        Self(Asker::Address(crate::serve::gate::owner(address)))
+        Self(Asker::Address(owner_of(address)))
     }
 }
 

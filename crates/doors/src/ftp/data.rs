@@ -44,6 +44,8 @@ impl Passive {
     pub(super) async fn accept(self, acceptor: Option<&TlsAcceptor>) -> io::Result<Data> {
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, self.client_stream()).await??;
         let _ = stream.set_nodelay(true);
+        // A client may wait to send its last word of a handshake until what it sent before is acknowledged.
+        let _ = rustix::net::sockopt::set_tcp_quickack(&stream, true);
         let Some(acceptor) = acceptor else { return Ok(Data(Box::new(stream))) };
         let shaken = acceptor.accept_with(stream, |tls| tls.set_buffer_limit(Some(SEND_BYTES)));
         let stream = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, shaken).await??;

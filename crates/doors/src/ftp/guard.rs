@@ -22,10 +22,11 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// Addresses whose wrong passwords are remembered, some 64 bytes each.
 const ADDRESSES_MAX: usize = 10_000;
 
-/// Counts connections and failed logins.
+/// Counts connections and failed logins, by who an address stands for: with IPv6 a whole network.
 #[derive(Debug)]
 pub(super) struct Guard {
     state: Mutex<State>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +65,7 @@ impl Refusal {
 
 impl Guard {
     pub(super) fn new() -> Self {
-        Self { state: Mutex::default() }
+        Self { state: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     /// Lets a connection in, or not.
@@ -107,9 +108,9 @@ impl Guard {
         failures.last = now;
     }
 
-    /// Takes account of a right one.
-    pub(super) fn succeeded(&self, address: IpAddr) {
-        self.lock().failures.remove(&address);
+    /// The turn to have a password looked at.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -176,8 +177,6 @@ mod tests {
         assert_eq!(guard.pause(address(1), third + PAUSE), None);
         guard.failed(address(1), third + PAUSE);
         assert_eq!(guard.pause(address(1), third + PAUSE), None, "counted anew");
-        guard.succeeded(address(1));
-        assert!(guard.lock().failures.is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod data;
 mod guard;
 mod line;
 mod listing;
+mod pattern;
 mod place;
 mod ports;
 mod reply;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use peerage_peer::catalogue::Catalogue;
 use peerage_peer::identity::Identity;
 use peerage_peer::tls;
-use peerage_peer::uploads::Uploads;
+use peerage_peer::uploads::{Uploads, owner_of};
 use peerage_wire::limits;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -128,7 +129,7 @@ pub async fn run(listener: TcpListener, door: FtpDoor, shutdown: impl Future<Out
 async fn welcome(door: Arc<FtpDoor>, stream: TcpStream, address: SocketAddr, stopped: watch::Receiver<bool>) {
     // Replies are written whole, so waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    let pass = match door.guard.enter(address.ip().to_canonical()) {
+    let pass = match door.guard.enter(owner_of(address.ip())) {
         Ok(pass) => pass,
         Err(refusal) => return turn_away(stream, refusal).await,
     };

@@ -12,7 +12,8 @@ pub(super) struct Place(Option<SharePath>);
 impl Place {
     /// What `path` means from here; `None` where nothing could be called so.
     pub(super) fn join(&self, path: &str) -> Option<Self> {
-        if path.len() > 4 * limits::PATH_BYTES_MAX {
+        // Also where `..` would take it away again: what is said back is made of it.
+        if path.len() > 4 * limits::PATH_BYTES_MAX || path.contains(char::is_control) {
             return None;
         }
         let here = self.0.as_ref().map_or("", SharePath::as_str);
@@ -65,7 +66,7 @@ mod tests {
         ] {
             assert_eq!(here.join(path).map(|place| place.shown()).as_deref(), Some(expected), "{path:?}");
         }
-        for path in ["a\0b", "a\rb", "a\\b", "\x1b[2J", &"x".repeat(256), &"x/".repeat(70)] {
+        for path in ["a\0b", "a\rb", "a\\b", "\x1b[2J", "\x1b[2J/../b", &"x".repeat(256), &"x/".repeat(70)] {
             assert_eq!(here.join(path), None, "{path:?}");
         }
     }

@@ -4,13 +4,14 @@
 //! offset holds for the one transfer it was given for; a session has at most one data port open, and no session
 //! outlives its limits: ten seconds to the first command, a minute to a login, five minutes between two commands.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use peerage_peer::catalogue::{Node, Viewer};
-use peerage_peer::uploads::Receiver;
+use peerage_peer::uploads::{Receiver, owner_of};
 use peerage_wire::FileEntry;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -22,6 +23,7 @@ use super::control::Control;
 use super::data::Passive;
 use super::line::{Line, Lines};
 use super::listing;
+use super::pattern::Pattern;
 use super::place::Place;
 use super::reply::Reply;
 use super::transfer::{self, Shown, Trouble, Way};
@@ -37,6 +39,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a client may take for a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Commands that may be sent ahead during a transfer, 4 KiB each.
+const PENDING_MAX: usize = 16;
+
 /// A session.
 pub(super) struct Session {
     door: Arc<FtpDoor>,
@@ -51,8 +56,8 @@ pub(super) struct Session {
     is_buffer_set: bool,
     is_epsv_only: bool,
     passive: Option<Passive>,
-    /// A line that came during a transfer.
-    pending: Option<Vec<u8>>,
+    /// Lines that came during a transfer, oldest first.
+    pending: VecDeque<Vec<u8>>,
 }
 
 enum Login {
@@ -80,7 +85,7 @@ impl Session {
             is_buffer_set: false,
             is_epsv_only: false,
             passive: None,
-            pending: None,
+            pending: VecDeque::new(),
         })
     }
 
@@ -112,8 +117,12 @@ impl Session {
     }
 
     async fn next_line(&mut self, until: Instant) -> io::Result<Line> {
-        if let Some(line) = self.pending.take() {
+        if let Some(line) = self.pending.pop_front() {
             return Ok(Line::Text(line));
+        }
+        if Instant::now() >= until {
+            // Whoever never stops sending would not be waited for.
+            return self.leave("it took too long").await.map(|()| Line::End);
         }
         match tokio::time::timeout_at(until, self.lines.next(&mut self.control)).await {
             Ok(line) => line,
@@ -222,23 +231,21 @@ impl Session {
             self.login = Login::In(Viewer::Anyone);
             return Reply::new(230, "welcome: this is what everybody may see");
         }
-        let guard = &self.door.guard;
-        if let Some(wait) = guard.pause(self.client, std::time::Instant::now()) {
+        let (guard, owner) = (&self.door.guard, owner_of(self.client));
+        // One after the other, so that many at once are not many tries, and whoever is right is let in.
+        let _turn = guard.turn().await;
+        if let Some(wait) = guard.pause(owner, std::time::Instant::now()) {
             let secs = wait.as_secs() + 1;
             return Reply::new(421, format!("too many wrong passwords: come back in {secs} s"));
         }
-        // Counted before it is looked at, so that many at once are not many tries.
-        guard.failed(self.client, std::time::Instant::now());
-        match self.door.config.users.check(name, password).await {
-            Some(viewer) => {
-                guard.succeeded(self.client);
-                self.login = Login::In(viewer);
-                Reply::new(230, "welcome")
-            }
-            None => match guard.pause(self.client, std::time::Instant::now()) {
-                Some(_) => Reply::new(421, "too many wrong passwords: come back in a minute"),
-                None => Reply::new(530, "that name and that password do not go together"),
-            },
+        if let Some(viewer) = self.door.config.users.check(name, password).await {
+            self.login = Login::In(viewer);
+            return Reply::new(230, "welcome");
+        }
+        guard.failed(owner, std::time::Instant::now());
+        match guard.pause(owner, std::time::Instant::now()) {
+            Some(_) => Reply::new(421, "too many wrong passwords: come back in a minute"),
+            None => Reply::new(530, "that name and that password do not go together"),
         }
     }
 
@@ -249,7 +256,7 @@ impl Session {
         if self.control.is_tls() {
             return Ok(Some(Reply::new(503, "this is TLS already")));
         }
-        if self.lines.has_more() || self.pending.is_some() {
+        if self.lines.has_more() || !self.pending.is_empty() {
             // Whatever stands behind the command was not sent by who will shake hands (CVE-2011-0411).
             return Ok(Some(Reply::new(421, "nothing may be sent between `AUTH TLS` and the handshake")));
         }
@@ -441,10 +448,7 @@ impl Session {
             Some((folder, pattern)) => (format!("{folder}/"), pattern),
             None => (String::new(), path),
         };
-        if !pattern.contains(['*', '?']) {
-            return None;
-        }
-        let pattern = globset::GlobBuilder::new(pattern).build().ok()?.compile_matcher();
+        let pattern = Pattern::parse(pattern)?;
         match self.find(&viewer, &folder)? {
             (place, Node::Folder { .. }) => {
                 let listing = self.door.catalogue.list(viewer, place.path());
@@ -464,7 +468,7 @@ impl Session {
         Ok(Way { passive, acceptor })
     }
 
-    /// Sees a transfer through. The client may end it, or send one command ahead.
+    /// Sees a transfer through. The client may end it, or send some commands ahead.
     async fn attend(&mut self, work: impl Future<Output = Result<(), Trouble>>) -> io::Result<Reply> {
         tokio::pin!(work);
         loop {
@@ -473,12 +477,12 @@ impl Session {
                     Ok(()) => Reply::new(226, "that is all of it"),
                     Err(trouble) => trouble.reply(),
                 }),
-                line = self.lines.next(&mut self.control), if self.pending.is_none() => match line? {
+                line = self.lines.next(&mut self.control), if self.pending.len() < PENDING_MAX => match line? {
                     Line::Text(line) if command::parse(&line) == Ok(Command::Abor) => {
                         self.say(&Reply::new(426, "ended, as you wish")).await?;
                         return Ok(Reply::new(226, "the transfer is over"));
                     }
-                    Line::Text(line) => self.pending = Some(line),
+                    Line::Text(line) => self.pending.push_back(line),
                     Line::TooLong => return Ok(Reply::new(421, "a line is at most 4,096 bytes")),
                     Line::End => return Err(io::ErrorKind::UnexpectedEof.into()),
                 },

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use globset::GlobMatcher;
 use peerage_peer::catalogue::{Catalogue, Child, Listing, Node, OpenError, OpenedContent};
 use peerage_peer::reading::{READ_BYTES, Reading};
 use peerage_peer::uploads::{Busy, Receiver, Uploads};
@@ -17,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::command::Style;
 use super::data::{Data, Passive};
 use super::listing::line;
+use super::pattern::Pattern;
 use super::reply::Reply;
 
 /// Where what is sent goes to.
@@ -108,7 +108,7 @@ pub(super) async fn send_file(
 /// What a listing shows.
 pub(super) enum Shown {
     /// What is in a folder; where there is a pattern, only the names it matches.
-    Folder(Listing, Option<GlobMatcher>),
+    Folder(Listing, Option<Pattern>),
     /// One file.
     File(Child),
 }
@@ -133,11 +133,13 @@ pub(super) async fn send_listing(
                     break;
                 }
                 let is_meant =
-                    |child: &&Child| pattern.as_ref().is_none_or(|pattern| pattern.is_match(&child.name));
+                    |child: &&Child| pattern.as_ref().is_none_or(|pattern| pattern.fits(&child.name));
                 page.iter().filter(is_meant).for_each(|child| line(style, child, &prefix, now, &mut text));
             }
         }
         data.send(text.as_bytes()).await.map_err(Trouble::Cut)?;
+        // Where nothing on a page fits, nothing was waited for.
+        tokio::task::yield_now().await;
         if matches!(shown, Shown::File(_)) {
             break;
         }

@@ -63,3 +63,18 @@ async fn a_second_user_forgets_the_first() {
     assert!(client.ask("PASS battery staple").await.starts_with("230 "));
     assert_eq!(client.ask("PWD").await, "257 \"/\"\r\n");
 }
+
+#[tokio::test]
+async fn many_right_logins_at_once_are_all_let_in() {
+    let fixture = members().await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = fixture.connect().await;
+        client.ask("USER anna").await;
+        client.send("PASS correct horse").await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        assert!(client.reply().await.starts_with("230 "));
+    }
+}

@@ -88,3 +88,38 @@ async fn who_says_nothing_is_not_waited_for() {
     let idle_secs = begun.elapsed().as_secs();
     assert!((299..=301).contains(&idle_secs), "{idle_secs} s of doing nothing");
 }
+
+#[tokio::test]
+async fn a_pattern_made_to_be_slow_holds_up_nobody() {
+    let name = |number: usize| format!("{}{number}", "ab".repeat(100));
+    let names: Vec<String> = (0..2_000).map(name).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+    let fixture = Fixture::start(&files).await;
+    let mut client = fixture.anonymous().await;
+    for pattern in [format!("{}b*z", "*a?".repeat(60)), format!("{}a{}b*z", "*".repeat(500), "?".repeat(150))]
+    {
+        assert_eq!(client.lines(&format!("NLST s/{pattern}")).await, Vec::<String>::new());
+    }
+    assert_eq!(client.lines("NLST s/*b1999").await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_never_stops_talking_is_not_listened_to_for_ever() {
+    let fixture = Fixture::start(&[]).await;
+    let mut client = fixture.connect().await;
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    loop {
+        if client.stream.write_all(b"NOOP\r\n").await.is_err() {
+            break;
+        }
+        let reply = client.reply().await;
+        if !reply.starts_with("200 ") {
+            assert!(reply.is_empty() || reply.starts_with("421 "), "{reply}");
+            break;
+        }
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    }
+    let secs = begun.elapsed().as_secs();
+    assert!((59..=62).contains(&secs), "{secs} s without a login");
+}

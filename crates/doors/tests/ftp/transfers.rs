@@ -61,6 +61,13 @@ async fn a_client_may_end_a_transfer_or_ask_ahead() {
     assert!(client.reply().await.starts_with("257 "), "answered after the transfer");
     let mut data = client.data().await;
     assert!(client.ask("RETR s/file").await.starts_with("150 "));
+    data.read_exact(&mut [0; 1_000]).await.unwrap();
+    client.send("NOOP\r\nABOR").await;
+    assert!(client.reply().await.starts_with("426 "), "also behind another command");
+    assert!(client.reply().await.starts_with("226 "));
+    assert!(client.reply().await.starts_with("200 "));
+    let mut data = client.data().await;
+    assert!(client.ask("RETR s/file").await.starts_with("150 "));
     drop(client);
     rest.clear();
     let _ = data.read_to_end(&mut rest).await;

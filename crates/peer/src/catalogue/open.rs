@@ -1,13 +1,14 @@
 //! Opening a content by its hash: each place that has it is tried, and what changed is reported.
 
 use std::io;
+use std::sync::Arc;
 
-use peerage_wire::{ContentHash, SharePath};
+use peerage_wire::{ContentHash, PieceList, SharePath};
 use rustix::io::Errno;
 
 use super::{Catalogue, ShareId};
 use crate::reading::Content;
-use crate::share::{Origin, Root, Stamp};
+use crate::share::{Origin, ProvenFile, Root, Stamp};
 
 /// Places of one content that are tried: where the first sixteen all changed, the rest will be found so too.
 const PLACES_MAX: usize = 16;
@@ -51,7 +52,7 @@ impl Catalogue {
     pub fn open(&self, hash: &ContentHash) -> Result<OpenedContent, OpenError> {
         let mut outcome = OpenError::Absent;
         for place in self.places_of(hash)? {
-            outcome = match place.open() {
+            outcome = match place.open(|| self.pieces(hash)) {
                 Ok(content) => return Ok(OpenedContent { content, size: place.stamp.size }),
                 Err(Shut::Passing(error)) => OpenError::Unreadable(error),
                 Err(Shut::Changed) => self.report(&place, OpenError::Changed),
@@ -106,11 +107,15 @@ enum Shut {
 }
 
 impl Place {
-    fn open(&self) -> Result<Content, Shut> {
+    /// What a server sends is proven by `pieces`, its content's list.
+    fn open(&self, pieces: impl FnOnce() -> Option<Arc<PieceList>>) -> Result<Content, Shut> {
         match &self.origin {
             Origin::Folder(root) => self.open_in(root),
             Origin::Server(server) => match server.open(&self.disk, self.stamp) {
-                Ok(Some(file)) => Ok(Content::Remote(Box::new(file))),
+                Ok(Some(file)) => match pieces() {
+                    Some(list) => Ok(Content::Remote(Box::new(ProvenFile::new(file, list)))),
+                    None => Err(Shut::Changed), // its list is lost, so it is hashed again
+                },
                 Ok(None) => Err(Shut::Changed),
                 Err(error) => Err(Shut::Passing(error)),
             },

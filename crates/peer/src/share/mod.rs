@@ -53,7 +53,7 @@ pub(crate) use origin::Origin;
 pub(crate) use root::{Root, Stamp};
 
 pub use progress::ShareProgress;
-pub use remote::{FtpLogin, FtpLogins, FtpUrl, Password, RemoteFile, UrlError};
+pub use remote::{FtpLogin, FtpLogins, FtpUrl, Password, ProvenFile, UrlError};
 pub use spec::{Audience, Location, SHARES_MAX, ShareArg, ShareSpec, SpecError, resolve_names};
 
 /// Threads that hash: past them no disk keeps up.

@@ -1,8 +1,8 @@
 //! A file on an FTP server, read as if it were here.
 //!
 //! Invariants: right before the first byte of every transfer (at most [`FRESH`] before) the server has said that the file is
-//! still the one that was hashed; what is read is that file's bytes at that place, or an error, never less than was promised. Reading on costs
-//! nothing, a jump costs a new transfer. A transfer that breaks, or is broken off for others, is taken up where it
+//! still the one that was hashed; what is read is what the server sends for that place, which `proven.rs` checks, never less than was promised.
+//! Reading on costs nothing, a jump costs a new transfer. A transfer that breaks, or is broken off for others, is taken up where it
 //! was.
 
 use std::io::{self, Read};
@@ -23,7 +23,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// A file that is read from a server.
 #[derive(Debug)]
-pub struct RemoteFile {
+pub(crate) struct RemoteFile {
     server: Arc<Server>,
     disk: Box<str>,
     stamp: Stamp,
@@ -97,6 +97,11 @@ impl RemoteFile {
             offset += read as u64;
         }
         Ok(())
+    }
+
+    /// What came was not what was hashed: the file is looked at again.
+    pub(super) fn doubt(&self) {
+        self.server.touch(&self.disk);
     }
 
     fn begin(&self, offset: u64) -> io::Result<Transfer> {

@@ -47,7 +47,7 @@ pub(super) struct Walk<'a> {
     folders: usize,
     files: u64,
     /// What makes folders unique, where it is told: one that is met again on another way is not entered again.
-    met: HashSet<Box<str>>,
+    met: HashSet<[u8; 16]>,
 }
 
 impl<'a> Walk<'a> {
@@ -127,7 +127,10 @@ impl<'a> Walk<'a> {
         if let Err(error) = self.holding.path(&disk) {
             return self.note(&disk, &error.to_string());
         }
-        if unique.is_some_and(|unique| !self.met.insert(unique)) {
+        // Sixteen bytes of a hash, however long a server makes it.
+        let unique = unique.map(|unique| blake3::hash(unique.as_bytes()).as_bytes()[..16].try_into());
+        let unique: Option<[u8; 16]> = unique.and_then(Result::ok);
+        if unique.is_some_and(|unique| self.met.contains(&unique)) {
             return;
         }
         self.folders += 1;
@@ -137,6 +140,7 @@ impl<'a> Walk<'a> {
             return self
                 .note(&self.server.url.to_string(), "it has too many folders, so only some are shared");
         }
+        self.met.extend(unique);
         self.waiting.push(disk);
     }
 

@@ -17,6 +17,7 @@ mod list;
 mod login;
 mod memory;
 mod pool;
+mod proven;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -41,8 +42,9 @@ use line::Account;
 use pool::{Pool, Purpose};
 use tls::Connector;
 
-pub use file::RemoteFile;
+pub(crate) use file::RemoteFile;
 pub use login::{FtpLogin, FtpLogins, Password};
+pub use proven::ProvenFile;
 pub use url::{FtpUrl, UrlError};
 
 /// Servers that one peer may bring in: each has three threads and up to four connections.

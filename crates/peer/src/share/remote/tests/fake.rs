@@ -36,6 +36,8 @@ pub(super) struct Manners {
     pub(super) points_to: Option<[u8; 4]>,
     /// Hangs up after so many bytes of a file.
     pub(super) breaks_after: Option<usize>,
+    /// Takes no account of `REST`, and says it does.
+    pub(super) forgets_offsets: bool,
     /// Sends nothing of a file's bytes until it is told to.
     pub(super) holds_back: bool,
 }
@@ -331,7 +333,7 @@ impl Visit<'_> {
             ("MDTM", Some(file)) => format!("213 {}", file.time),
             ("PASV", _) => self.passive(&manners)?,
             ("REST", _) => {
-                self.rest = argument.parse().unwrap();
+                self.rest = if manners.forgets_offsets { 0 } else { argument.parse().unwrap() };
                 "350 and?".to_owned()
             }
             ("RETR", Some(file)) => self.send(control, |visit, data| {

@@ -115,7 +115,7 @@ fn what_changes_is_hashed_again_and_never_served_as_what_it_was() {
 #[test]
 fn an_open_file_that_changes_is_not_read_on_elsewhere() {
     let fake = Fake::start(Manners::default());
-    let bytes = noise(2_000_000);
+    let bytes = noise(3_500_000);
     let hash = fake.put("/a", bytes.clone(), OLD);
     let shares = fake.share(None);
     shares.wait_hash("a", hash);
@@ -123,8 +123,8 @@ fn an_open_file_that_changes_is_not_read_on_elsewhere() {
     let mut room = vec![0; 1_000];
     opened.content.read_exact_at(&mut room, 0).unwrap();
     assert!(room == bytes[..1_000]);
-    fake.put("/a", vec![0; 2_000_000], "20200102030406");
-    assert!(opened.content.read_exact_at(&mut room, 1_500_000).is_err());
+    fake.put("/a", vec![0; 3_500_000], "20200102030406");
+    assert!(opened.content.read_exact_at(&mut room, 2_200_000).is_err());
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_transfer_that_breaks_is_taken_up_where_it_was() {
     let hash = fake.put("/a", bytes.clone(), OLD);
     let shares = fake.share(None);
     shares.wait_hash("a", hash);
-    fake.behave(|manners| manners.breaks_after = Some(1_000_000));
+    fake.behave(|manners| manners.breaks_after = Some(1_300_000));
     let opened = shares.catalogue.open(&hash).unwrap();
     let mut read = vec![0; 900_000];
     opened.content.read_exact_at(&mut read, 0).unwrap();
@@ -146,6 +146,22 @@ fn a_transfer_that_breaks_is_taken_up_where_it_was() {
     fake.behave(|manners| manners.breaks_after = None);
     opened.content.read_exact_at(&mut rest, 900_000).unwrap();
     assert!([read, rest].concat() == bytes);
+}
+
+#[test]
+fn other_bytes_than_were_hashed_are_never_handed_on() {
+    let fake = Fake::start(Manners { forgets_offsets: true, ..Manners::default() });
+    let bytes = noise(2_500_000);
+    let hash = fake.put("/a", bytes.clone(), OLD);
+    let shares = fake.share(None);
+    shares.wait_hash("a", hash);
+    assert!(shares.read(&hash, 0, 2_500_000).unwrap() == bytes, "from the beginning on it is right");
+    let error = shares.read(&hash, 1_500_000, 100).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    fake.behave(|manners| manners.forgets_offsets = false);
+    wait("it is looked at again", || {
+        shares.read(&hash, 1_500_000, 100).is_ok_and(|read| read == bytes[1_500_000..1_500_100])
+    });
 }
 
 #[test]
