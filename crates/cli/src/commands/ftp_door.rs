@@ -120,7 +120,8 @@ fn tell_of_users(users: &Users, shares: &[ShareSpec]) {
     }
 }
 
-fn is_any_public(shares: &[ShareSpec]) -> bool {
+/// Whether everybody sees something.
+pub(crate) fn is_any_public(shares: &[ShareSpec]) -> bool {
     shares.iter().any(|spec| spec.audience == Audience::Public)
 }
 

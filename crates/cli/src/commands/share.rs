@@ -7,12 +7,12 @@ use peerage_peer::peer::{Peer, PeerConfig, PeerError};
 use peerage_peer::queue::Queue;
 use peerage_peer::register::Registration;
 use peerage_peer::serve::HttpListen;
-use peerage_peer::share::{Audience, ShareArg, ShareOptions, ShareSpec, resolve_names};
+use peerage_peer::share::{ShareArg, ShareOptions, ShareSpec, resolve_names};
 use peerage_wire::{PeerName, format_bytes, limits, shown};
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::args::{HttpSwitch, PeerArgs, ShareArgs};
-use crate::commands::ftp_door::{FtpPort, RunningFtp, reached_at};
+use crate::commands::ftp_door::{FtpPort, RunningFtp, is_any_public, reached_at};
 use crate::commands::{client_of, interrupted};
 use crate::config;
 use crate::failure::{Failure, Outcome};
@@ -264,7 +264,7 @@ fn shared_as(spec: &ShareSpec) -> String {
 
 /// Where browsers and the like look.
 fn tell_of_folders(peer: &Peer, asked: Option<HttpListen>, shares: &[ShareSpec]) {
-    let is_public = shares.iter().any(|spec| spec.audience == Audience::Public);
+    let is_public = is_any_public(shares);
     if let Some(http) = peer.http_address() {
         if asked == Some(HttpListen::USUAL) && http.port() != limits::HTTP_PORT {
             say(format_args!("port {} is taken, so plain HTTP gets another", limits::HTTP_PORT));
