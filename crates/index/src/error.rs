@@ -39,6 +39,22 @@ pub enum Error {
     /// The peer says that it downloads more than is allowed.
     #[error("a peer names at most {} contents that it is downloading", limits::PARTIALS_MAX)]
     TooManyPartials,
+    /// The index holds as much as its memory ceiling allows.
+    #[error("the index is full: it uses {used_bytes} of {max_bytes} bytes of memory")]
+    Full {
+        /// Bytes in use.
+        used_bytes: u64,
+        /// The ceiling.
+        max_bytes: u64,
+    },
+    /// The store failed: what, on which file, and what to do.
+    #[error("{message}")]
+    Store {
+        /// What failed, on which file.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// The query can't be read.
     #[error("the query can't be read: {0}")]
     BadQuery(String),

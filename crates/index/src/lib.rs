@@ -10,6 +10,7 @@
 mod engine;
 mod error;
 mod moment;
+mod store;
 
 mod embedded;
 
@@ -26,6 +27,7 @@ mod typo;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peerage_wire::api::{
@@ -37,6 +39,7 @@ use peerage_wire::{ContentHash, PeerId, limits};
 pub use error::{Error, Result};
 pub use moment::Moment;
 use partials::Partials;
+pub use store::{Checked, Options, Phase};
 
 /// A handle on an index. Cheap to clone; every clone is the same index.
 #[derive(Clone)]
@@ -50,6 +53,39 @@ impl Index {
     #[must_use]
     pub fn embedded() -> Self {
         Self { engine: Arc::new(embedded::Embedded::default()), partials: Arc::default() }
+    }
+
+    /// An index whose registrations are kept in a folder, which is made where there is none. `progress` is told how far
+    /// the reading is; when this returns, everything is read and every search is answered.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: another process has it, it is damaged, or of a newer format.
+    pub fn open(dir: &Path, options: &Options, progress: &dyn Fn(Phase)) -> Result<Self> {
+        let engine = embedded::Embedded::open(dir, options, progress)?;
+        Ok(Self { engine: Arc::new(engine), partials: Arc::default() })
+    }
+
+    /// Reads a store whole and proves it: every checksum, and that what it holds fits together.
+    ///
+    /// # Errors
+    /// [`Error::Store`] with what is wrong and where.
+    pub fn check(dir: &Path) -> Result<Checked> {
+        embedded::Embedded::check(dir)
+    }
+
+    /// Ends work in the background and writes what is still to be written. Calls after it are refused.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where the last writes failed.
+    pub fn close(&self) -> Result<()> {
+        self.engine.close()
+    }
+
+    /// Why this index can't register anything any more, where that is so: a write to its store failed. The process
+    /// should stop and be started again, since only the disk can tell what is on it.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.engine.failure()
     }
 
     /// A peer says who it is, where it serves and what it holds. Its lease begins at `now`.

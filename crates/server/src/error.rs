@@ -99,6 +99,16 @@ impl From<IndexError> for ApiError {
             IndexError::TooManyPartials => {
                 (StatusCode::PAYLOAD_TOO_LARGE, codes::LIMIT, "name those that are furthest")
             }
+            IndexError::Full { .. } => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                codes::LIMIT,
+                "searches go on; register again when peers have left, or give the index more memory",
+            ),
+            IndexError::Store { .. } => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                codes::INTERNAL,
+                "the index's operator finds the cause in its log",
+            ),
             IndexError::BadQuery(_) => (
                 StatusCode::BAD_REQUEST,
                 codes::BAD_REQUEST,

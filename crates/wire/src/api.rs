@@ -367,4 +367,32 @@ pub struct Stats {
     pub contents: u64,
     /// Bytes of all registrations.
     pub bytes: u64,
+    /// What the index needs for that.
+    #[serde(default)]
+    pub memory: Memory,
+}
+
+/// Memory the index uses, by part, with what it remembers of peers that are not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Memory {
+    /// Contents: hashes, sizes, counts, and the table that finds them.
+    pub contents_bytes: u64,
+    /// Names: share paths and what they belong to.
+    pub names_bytes: u64,
+    /// The words of names.
+    pub text_bytes: u64,
+    /// Which peers have which content.
+    pub sources_bytes: u64,
+    /// Which files each peer has.
+    pub shares_bytes: u64,
+    /// The peers themselves.
+    pub peers_bytes: u64,
+    /// All of these.
+    pub total_bytes: u64,
+    /// Above this registrations are refused, where there is such a ceiling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+    /// Registrations like the present ones that still fit below the ceiling, or into the machine's free memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room_files: Option<u64>,
 }

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use peerage_wire::api::{
-    Announced, Announcement, Applied, BatchOrder, Change, Heartbeat, HeartbeatReply, Stats,
+    Announced, Announcement, Applied, BatchOrder, Change, Heartbeat, HeartbeatReply, Memory, Stats,
 };
 use peerage_wire::{PeerId, ShareDigest, limits};
 
@@ -133,6 +133,7 @@ impl Registry {
             files: self.contents.files(),
             contents: self.contents.len(),
             bytes: clamp_bytes(self.contents.bytes()),
+            memory: Memory::default(),
         }
     }
 

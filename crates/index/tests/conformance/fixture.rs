@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use peerage_index::{Index, Moment, Result};
 use peerage_wire::api::{
     Announced, Announcement, Applied, BatchOrder, Change, Doors, Heartbeat, HeartbeatReply, Hit, ListParams,
-    Page, SearchParams,
+    Memory, Page, SearchParams, Stats,
 };
 use peerage_wire::{ContentHash, FileEntry, PeerId, ShareDigest, SharePath};
 
@@ -92,6 +92,11 @@ impl Peer {
     pub(crate) fn beat(&self, index: &Index, now: Moment) -> Result<HeartbeatReply> {
         index.heartbeat(self.id, Heartbeat { epoch: self.epoch, digest: Some(self.digest()) }, now)
     }
+}
+
+/// What the index counts, whatever memory it takes.
+pub(crate) fn counts(index: &Index) -> Stats {
+    Stats { memory: Memory::default(), ..index.stats().unwrap() }
 }
 
 pub(crate) fn query(text: &str) -> SearchParams {

@@ -155,6 +155,7 @@ impl Model {
             files: rows.len() as u64,
             contents: self.hashes().len() as u64,
             bytes: rows.iter().map(|row| row.file.size).sum(),
+            ..Stats::default()
         }
     }
 
