@@ -24,6 +24,8 @@ pub(crate) trait Engine: Send + Sync {
     fn peer(&self, peer: PeerId) -> Result<Option<PeerRow>>;
     fn content(&self, hash: ContentHash) -> Result<Option<Hit>>;
     fn stats(&self) -> Result<Stats>;
+    fn settle(&self) -> Result<()>;
+    fn snapshot(&self) -> Result<()>;
     fn close(&self) -> Result<()>;
     fn failure(&self) -> Option<String>;
 }

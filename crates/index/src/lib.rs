@@ -55,6 +55,12 @@ impl Index {
         Self { engine: Arc::new(embedded::Embedded::default()), partials: Arc::default() }
     }
 
+    /// An empty index in this process's memory, with options.
+    #[must_use]
+    pub fn in_memory(options: &Options) -> Self {
+        Self { engine: Arc::new(embedded::Embedded::in_memory(options)), partials: Arc::default() }
+    }
+
     /// An index whose registrations are kept in a folder, which is made where there is none. `progress` is told how far
     /// the reading is; when this returns, everything is read and every search is answered.
     ///
@@ -71,6 +77,23 @@ impl Index {
     /// [`Error::Store`] with what is wrong and where.
     pub fn check(dir: &Path) -> Result<Checked> {
         embedded::Embedded::check(dir)
+    }
+
+    /// Does now what else is done in the background: what can be merged is merged when this returns.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    pub fn settle(&self) -> Result<()> {
+        self.engine.settle()
+    }
+
+    /// Writes all that is registered as it would be written in the background from time to time; the log before it goes.
+    /// Nothing happens without a store.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn snapshot(&self) -> Result<()> {
+        self.engine.snapshot()
     }
 
     /// Ends work in the background and writes what is still to be written. Calls after it are refused.

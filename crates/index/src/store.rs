@@ -6,6 +6,9 @@ pub struct Options {
     /// Bytes of memory above which registrations are refused ([`crate::Error::Full`]) while searches go on. No ceiling
     /// where there is none.
     pub memory_max_bytes: Option<u64>,
+    /// Names that are searched one by one before they are made into a segment; what fits best where left out. Tests
+    /// choose few, so that flushes and merges happen all the time.
+    pub memtable_names: Option<usize>,
 }
 
 /// How far the opening of a store is.

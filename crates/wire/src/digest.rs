@@ -27,6 +27,37 @@ impl ShareDigest {
             *lane = lane.wrapping_sub(less);
         }
     }
+
+    /// Takes in what another digest holds.
+    pub fn add_all(&mut self, other: Self) {
+        for (lane, more) in self.0.iter_mut().zip(other.0) {
+            *lane = lane.wrapping_add(more);
+        }
+    }
+
+    /// Takes out what another digest holds, which was taken in before.
+    pub fn remove_all(&mut self, other: Self) {
+        for (lane, less) in self.0.iter_mut().zip(other.0) {
+            *lane = lane.wrapping_sub(less);
+        }
+    }
+
+    /// The bytes that a store keeps.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (chunk, lane) in bytes.chunks_exact_mut(8).zip(self.0) {
+            chunk.copy_from_slice(&lane.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// A digest as [`ShareDigest::to_bytes`] gave it.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        let (lanes, _) = bytes.as_chunks::<8>();
+        Self(std::array::from_fn(|lane| u64::from_le_bytes(lanes[lane])))
+    }
 }
 
 fn lanes(file: &FileEntry) -> [u64; 4] {
@@ -42,11 +73,7 @@ fn lanes(file: &FileEntry) -> [u64; 4] {
 
 impl serde::Serialize for ShareDigest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = [0; 32];
-        for (chunk, lane) in bytes.chunks_exact_mut(8).zip(self.0) {
-            chunk.copy_from_slice(&lane.to_le_bytes());
-        }
-        ContentHash::from_bytes(bytes).serialize(serializer)
+        ContentHash::from_bytes(self.to_bytes()).serialize(serializer)
     }
 }
 
@@ -56,8 +83,7 @@ impl<'de> serde::Deserialize<'de> for ShareDigest {
         let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
         let bytes: [u8; 32] =
             bytes.try_into().map_err(|_| serde::de::Error::custom("a digest is 64 hex digits"))?;
-        let (lanes, _) = bytes.as_chunks::<8>();
-        Ok(Self(std::array::from_fn(|lane| u64::from_le_bytes(lanes[lane]))))
+        Ok(Self::from_bytes(bytes))
     }
 }
 

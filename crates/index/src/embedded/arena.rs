@@ -5,6 +5,8 @@
 
 use std::marker::PhantomData;
 
+use super::chunked::Chunked;
+
 /// A number for one kind of thing.
 pub(super) trait Key: Copy + From<u32> + Into<u32> {
     /// The lowest, where a range over all begins.
@@ -42,55 +44,50 @@ macro_rules! key {
 key! {
     /// A peer that is known.
     PeerKey
-    /// A content that a live peer has.
+    /// A content that a known peer has.
     ContentKey
-    /// A path that some live peer has a content under.
+    /// A path that some known peer has a content under.
     NameKey
-    /// A term that some name has.
-    TermKey
 }
 
 /// The slots of one kind of thing.
 #[derive(Debug)]
 pub(super) struct Arena<K, T> {
-    slots: Vec<Option<T>>,
+    slots: Chunked<Option<T>>,
     free: Vec<u32>,
     key: PhantomData<K>,
 }
 
 impl<K, T> Default for Arena<K, T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), key: PhantomData }
+        Self { slots: Chunked::default(), free: Vec::new(), key: PhantomData }
     }
 }
 
 impl<K: Key, T> Arena<K, T> {
     pub(super) fn insert(&mut self, value: T) -> K {
         if let Some(number) = self.free.pop() {
-            if let Some(slot) = self.slots.get_mut(number as usize) {
+            if let Some(slot) = self.slots.get_mut(number) {
                 *slot = Some(value);
             }
             return K::from(number);
         }
-        // Memory ends long before 2^32 slots do.
-        let number = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.slots.push(Some(value));
-        K::from(number)
+        K::from(self.slots.push(Some(value)))
     }
 
     pub(super) fn remove(&mut self, key: K) -> Option<T> {
         let number = key.into();
-        let value = self.slots.get_mut(number as usize)?.take()?;
+        let value = self.slots.get_mut(number)?.take()?;
         self.free.push(number);
         Some(value)
     }
 
     pub(super) fn get(&self, key: K) -> Option<&T> {
-        self.slots.get(key.into() as usize)?.as_ref()
+        self.slots.get(key.into())?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, key: K) -> Option<&mut T> {
-        self.slots.get_mut(key.into() as usize)?.as_mut()
+        self.slots.get_mut(key.into())?.as_mut()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -104,11 +101,11 @@ mod tests {
 
     #[test]
     fn a_number_is_used_again_only_after_its_thing_is_gone() {
-        let mut arena = Arena::<TermKey, &str>::default();
+        let mut arena = Arena::<NameKey, &str>::default();
         let (a, b) = (arena.insert("a"), arena.insert("b"));
         assert_eq!((arena.remove(a), arena.remove(a), arena.len()), (Some("a"), None, 1));
         let c = arena.insert("c");
         assert_eq!((c, arena.get(c), arena.get(b)), (a, Some(&"c"), Some(&"b")));
-        assert_eq!(arena.get(TermKey::MAX), None);
+        assert_eq!(arena.get(NameKey::MAX), None);
     }
 }

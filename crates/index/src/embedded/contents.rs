@@ -1,175 +1,236 @@
-//! What live peers have: each content with its providers, its size and its names.
+//! Contents: hash, size, live sources and where its lists begin, 56 bytes each, and the table that finds them.
 //!
-//! Invariants: only registrations of live peers are here, so no answer made from this needs to ask who is live. A
-//! content is here exactly while somebody has it.
+//! The table is cut into many small ones, so that the growth of one never holds a registration up for long, and it is
+//! asked by a keyed function of the whole hash, so that nobody can make hashes that fall together.
+//!
+//! Invariants: a slot in use is in the table under its hash; a free one is in no list.
 
-use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
 
-use peerage_wire::{ContentHash, FileEntry};
-use roaring::RoaringBitmap;
+use hashbrown::HashTable;
+use peerage_wire::ContentHash;
 
-use super::arena::{Arena, ContentKey, Key, PeerKey};
-use super::names::Names;
-use super::votes::Votes;
+use super::arena::ContentKey;
+use super::chunked::Chunked;
+use super::names::NameRef;
+use super::sources::List;
+
+/// Tables: of 35 million contents each holds 34,000, and one that doubles is done within a millisecond.
+const SHARD_BITS: u32 = 10;
 
 /// A content.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Content {
-    /// Its hash.
     pub(super) hash: ContentHash,
-    /// Bytes, as most of its providers say.
+    /// Bytes, as most live peers say.
     pub(super) size: u64,
+    /// Known peers that have it, here or not.
+    pub(super) sources: List,
     /// Live peers that have it.
-    pub(super) sources: u64,
+    live: u32,
+    /// The first of its listed names.
+    pub(super) first_name: NameRef,
 }
 
-/// Everything that is registered by somebody who is here.
-#[derive(Debug, Default)]
+/// In `live`: peers disagree about the size, see `claims`.
+const DISPUTED: u32 = 1 << 31;
+/// In `live`: it has more names than are listed.
+const HAS_UNLISTED: u32 = 1 << 30;
+/// In `live`: the slot is free.
+const GONE: u32 = 1 << 29;
+const LIVE: u32 = GONE - 1;
+
+impl Content {
+    pub(super) fn live(&self) -> u32 {
+        self.live & LIVE
+    }
+
+    pub(super) fn is_disputed(&self) -> bool {
+        self.live & DISPUTED != 0
+    }
+
+    pub(super) fn has_unlisted(&self) -> bool {
+        self.live & HAS_UNLISTED != 0
+    }
+
+    pub(super) fn set_disputed(&mut self, is_disputed: bool) {
+        self.set(DISPUTED, is_disputed);
+    }
+
+    pub(super) fn set_unlisted(&mut self, has_unlisted: bool) {
+        self.set(HAS_UNLISTED, has_unlisted);
+    }
+
+    /// Whether the slot is in use.
+    pub(super) fn is_here(&self) -> bool {
+        self.live & GONE == 0
+    }
+
+    fn set(&mut self, flag: u32, is_set: bool) {
+        self.live = if is_set { self.live | flag } else { self.live & !flag };
+    }
+
+    /// One live source more or less; gives how many there are now.
+    pub(super) fn count(&mut self, is_more: bool) -> u32 {
+        let live = if is_more { self.live() + 1 } else { self.live().saturating_sub(1) };
+        self.live = (self.live & !LIVE) | live;
+        live
+    }
+
+    /// The beginning of the hash, by which equal counts are ordered.
+    pub(super) fn hash_prefix(&self) -> u32 {
+        hash_prefix(&self.hash)
+    }
+}
+
+/// The first four bytes of a hash; they order as the hashes do.
+pub(super) fn hash_prefix(hash: &ContentHash) -> u32 {
+    let [a, b, c, d, ..] = *hash.as_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// Every content.
+#[derive(Debug)]
 pub(super) struct Contents {
-    contents: Arena<ContentKey, Content>,
-    by_hash: HashMap<ContentHash, ContentKey>,
-    providers: BTreeMap<(ContentKey, PeerKey), u32>,
-    of_peer: HashMap<PeerKey, RoaringBitmap>,
-    votes: Votes,
-    names: Names,
-    files: u64,
-    bytes: u128,
+    slots: Chunked<Content>,
+    free: Vec<ContentKey>,
+    shards: Vec<HashTable<ContentKey>>,
+    hasher: RandomState,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        let shards = std::iter::repeat_with(HashTable::new).take(1 << SHARD_BITS).collect();
+        Self { slots: Chunked::default(), free: Vec::new(), shards, hasher: RandomState::new() }
+    }
 }
 
 impl Contents {
-    pub(super) fn get(&self, content: ContentKey) -> Option<&Content> {
-        self.contents.get(content)
+    pub(super) fn get(&self, key: ContentKey) -> Option<&Content> {
+        self.slots.get(key.into())
     }
 
-    pub(super) fn by_hash(&self, hash: ContentHash) -> Option<ContentKey> {
-        self.by_hash.get(&hash).copied()
+    pub(super) fn get_mut(&mut self, key: ContentKey) -> Option<&mut Content> {
+        self.slots.get_mut(key.into())
     }
 
-    pub(super) fn names(&self) -> &Names {
-        &self.names
+    pub(super) fn find(&self, hash: &ContentHash) -> Option<ContentKey> {
+        let keyed = self.hasher.hash_one(hash);
+        let is_it = |key: &ContentKey| self.get(*key).is_some_and(|content| content.hash == *hash);
+        self.shards.get(shard(keyed))?.find(keyed, is_it).copied()
     }
 
-    /// Whether a peer has a content.
-    pub(super) fn has(&self, peer: PeerKey, content: ContentKey) -> bool {
-        self.of_peer.get(&peer).is_some_and(|contents| contents.contains(content.into()))
-    }
-
-    /// The peers that have a content.
-    pub(super) fn providers(&self, content: ContentKey) -> impl Iterator<Item = PeerKey> {
-        self.providers.range((content, PeerKey::MIN)..=(content, PeerKey::MAX)).map(|((_, peer), _)| *peer)
-    }
-
-    /// Registrations.
-    pub(super) fn files(&self) -> u64 {
-        self.files
-    }
-
-    /// Bytes of all registrations.
-    pub(super) fn bytes(&self) -> u128 {
-        self.bytes
-    }
-
-    /// Distinct contents.
-    pub(super) fn len(&self) -> u64 {
-        self.contents.len() as u64
-    }
-
-    /// A live peer has a file.
-    pub(super) fn add(&mut self, peer: PeerKey, file: &FileEntry) {
-        let key = self.by_hash(file.hash).unwrap_or_else(|| self.insert(file.hash));
-        let paths = self.providers.entry((key, peer)).or_default();
-        let is_first = *paths == 0;
-        *paths = paths.saturating_add(1);
-        self.votes.cast(key, file.size, peer);
-        let size = self.votes.winner(key);
-        if let Some(content) = self.contents.get_mut(key) {
-            content.size = size.unwrap_or_default();
-            content.sources += u64::from(is_first);
-        }
-        if is_first {
-            self.of_peer.entry(peer).or_default().insert(key.into());
-        }
-        self.names.add(key, file);
-        self.files += 1;
-        self.bytes += u128::from(file.size);
-    }
-
-    /// A live peer has a file no more, or leaves. The file is one that was added for it.
-    pub(super) fn remove(&mut self, peer: PeerKey, file: &FileEntry) {
-        let Some(key) = self.by_hash(file.hash) else { return };
-        let Some(paths) = self.providers.get_mut(&(key, peer)) else { return };
-        *paths -= 1;
-        let was_last = *paths == 0;
-        self.names.remove(key, file);
-        self.votes.withdraw(key, file.size, peer);
-        self.files -= 1;
-        self.bytes -= u128::from(file.size);
-        if was_last {
-            self.lose(peer, key);
-        }
-        match (self.votes.winner(key), self.contents.get_mut(key)) {
-            (Some(size), Some(content)) => content.size = size,
-            _ => self.forget(key),
-        }
-    }
-
-    fn insert(&mut self, hash: ContentHash) -> ContentKey {
-        let key = self.contents.insert(Content { hash, size: 0, sources: 0 });
-        self.by_hash.insert(hash, key);
+    /// Takes a content in that is not here.
+    pub(super) fn insert(&mut self, hash: ContentHash, size: u64) -> ContentKey {
+        let content =
+            Content { hash, size, sources: List::default(), live: 0, first_name: NameRef::default() };
+        let key = match self.free.pop() {
+            Some(key) => {
+                if let Some(slot) = self.slots.get_mut(key.into()) {
+                    *slot = content;
+                }
+                key
+            }
+            None => ContentKey::from(self.slots.push(content)),
+        };
+        self.enter(hash, key);
         key
     }
 
-    fn lose(&mut self, peer: PeerKey, key: ContentKey) {
-        self.providers.remove(&(key, peer));
-        if let Some(content) = self.contents.get_mut(key) {
-            content.sources -= 1;
+    fn enter(&mut self, hash: ContentHash, key: ContentKey) {
+        let keyed = self.hasher.hash_one(hash);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let rehash = |key: &ContentKey| {
+            slots.get((*key).into()).map_or(0, |content| hasher.hash_one(content.hash))
+        };
+        if let Some(table) = self.shards.get_mut(shard(keyed)) {
+            table.insert_unique(keyed, key, rehash);
         }
-        if let Some(contents) = self.of_peer.get_mut(&peer) {
-            contents.remove(key.into());
-            if contents.is_empty() {
-                self.of_peer.remove(&peer);
+    }
+
+    /// Takes a content out of the table; its number is used again after [`Contents::reuse`].
+    pub(super) fn remove(&mut self, key: ContentKey) {
+        let Some(hash) = self.get(key).map(|content| content.hash) else { return };
+        let keyed = self.hasher.hash_one(hash);
+        if let Some(table) = self.shards.get_mut(shard(keyed))
+            && let Ok(entry) = table.find_entry(keyed, |other| *other == key)
+        {
+            entry.remove();
+        }
+        if let Some(content) = self.get_mut(key) {
+            content.live = GONE;
+        }
+    }
+
+    /// Numbers of removed contents that nothing holds any more.
+    pub(super) fn reuse(&mut self, keys: impl IntoIterator<Item = ContentKey>) {
+        self.free.extend(keys);
+    }
+
+    /// Slots, free ones among them.
+    pub(super) fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Appends a slot as a snapshot had it; one that is not in use is kept free.
+    pub(super) fn restore(&mut self, in_use: Option<(ContentHash, u64)>) {
+        let (hash, size) = in_use.unwrap_or((ContentHash::from_bytes([0; 32]), 0));
+        let content =
+            Content { hash, size, sources: List::default(), live: 0, first_name: NameRef::default() };
+        let key = ContentKey::from(self.slots.push(content));
+        match in_use {
+            Some(_) => self.enter(hash, key),
+            None => {
+                self.free.push(key);
+                if let Some(content) = self.get_mut(key) {
+                    content.live = GONE;
+                }
             }
         }
     }
 
-    fn forget(&mut self, key: ContentKey) {
-        if let Some(content) = self.contents.remove(key) {
-            self.by_hash.remove(&content.hash);
-        }
+    /// Bytes of memory.
+    pub(super) fn bytes(&self) -> u64 {
+        let tables: usize = self.shards.iter().map(HashTable::allocation_size).sum();
+        self.slots.bytes() + (tables + self.free.capacity() * 4) as u64
     }
+}
+
+fn shard(keyed: u64) -> usize {
+    // The table itself takes the highest seven bits and the lowest ones.
+    (keyed >> 40) as usize & ((1 << SHARD_BITS) - 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use peerage_wire::SharePath;
-
     use super::*;
 
     #[test]
-    fn a_content_is_here_while_somebody_has_it_under_any_path() {
+    fn a_content_is_found_until_it_is_taken_out() {
         let mut contents = Contents::default();
-        let (one, two) = (PeerKey::from(1), PeerKey::from(2));
-        let file = |path: &str, size| FileEntry {
-            path: SharePath::parse(path).unwrap(),
-            size,
-            hash: ContentHash::of(b"x"),
-            modified: 0,
-        };
-        let (a, b) = (file("s/a", 3), file("s/b", 3));
-        contents.add(one, &a);
-        contents.add(one, &b);
-        contents.add(two, &file("t/c", 4));
-        let key = contents.by_hash(a.hash).unwrap();
-        let seen = |contents: &Contents| contents.get(key).map(|content| (content.sources, content.size));
-        assert_eq!(seen(&contents), Some((2, 3)));
-        contents.remove(one, &a);
-        assert_eq!((seen(&contents), contents.has(one, key)), (Some((2, 3)), true));
-        contents.remove(one, &b);
-        assert_eq!((seen(&contents), contents.has(one, key)), (Some((1, 4)), false));
-        contents.remove(one, &b); // again: nothing
-        assert_eq!((contents.files(), contents.bytes(), contents.len()), (1, 4, 1));
-        assert_eq!(contents.providers(key).collect::<Vec<_>>(), [two]);
-        contents.remove(two, &file("t/c", 4));
-        assert_eq!((contents.len(), contents.by_hash(a.hash), contents.of_peer.len()), (0, None, 0));
+        let hash = |number: u32| ContentHash::of(&number.to_le_bytes());
+        let keys: Vec<_> = (0..5_000).map(|number| contents.insert(hash(number), number.into())).collect();
+        for (key, number) in keys.iter().zip(0..) {
+            assert_eq!(contents.find(&hash(number)), Some(*key));
+        }
+        contents.remove(keys[7]);
+        assert_eq!((contents.find(&hash(7)), contents.find(&hash(9_999))), (None, None));
+        contents.reuse([keys[7]]);
+        assert_eq!(contents.insert(hash(9_999), 1), keys[7]);
+        assert_eq!(contents.slots(), 5_000);
+    }
+
+    #[test]
+    fn flags_and_counts_share_a_word_without_touching_each_other() {
+        let mut contents = Contents::default();
+        let key = contents.insert(ContentHash::of(b"x"), 1);
+        let content = contents.get_mut(key).unwrap();
+        content.set_disputed(true);
+        assert_eq!((content.count(true), content.count(true), content.count(false)), (1, 2, 1));
+        content.set_unlisted(true);
+        content.set_disputed(false);
+        assert_eq!((content.live(), content.is_disputed(), content.has_unlisted()), (1, false, true));
+        assert_eq!((content.count(false), content.count(false)), (0, 0));
+        assert_eq!(size_of::<Content>(), 56);
     }
 }

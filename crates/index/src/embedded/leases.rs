@@ -12,7 +12,7 @@
 //!
 //! Should a peer reuse an epoch against the rule, what goes amiss shows in its next heartbeat's digest.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use peerage_wire::api::BatchOrder;
 use peerage_wire::limits;
@@ -23,7 +23,8 @@ use crate::{Error, Moment, Result};
 /// The end of every live peer's lease.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
-    ends: HashMap<PeerKey, Moment>,
+    /// By peer number; `None` of those that are not here.
+    ends: Vec<Option<Moment>>,
     queue: BTreeSet<(Moment, PeerKey)>,
 }
 
@@ -31,36 +32,44 @@ impl Leases {
     /// The peer is here, and for a whole lease from `now`.
     pub(super) fn renew(&mut self, peer: PeerKey, now: Moment) {
         let end = now.after(limits::LEASE);
-        let before = self.ends.get(&peer).copied();
+        let before = self.end_of(peer);
         if before.is_some_and(|before| before >= end) {
             return;
         }
         if let Some(before) = before {
             self.queue.remove(&(before, peer));
         }
-        self.ends.insert(peer, end);
+        let at = u32::from(peer) as usize;
+        if self.ends.len() <= at {
+            self.ends.resize(at + 1, None);
+        }
+        self.ends[at] = Some(end);
         self.queue.insert((end, peer));
     }
 
     /// The peer is not here any more. Tells whether it was.
     pub(super) fn end(&mut self, peer: PeerKey) -> bool {
-        let end = self.ends.remove(&peer);
+        let end = self.ends.get_mut(u32::from(peer) as usize).and_then(Option::take);
         end.is_some_and(|end| self.queue.remove(&(end, peer)))
     }
 
     /// Whether the peer is here.
     pub(super) fn is_live(&self, peer: PeerKey) -> bool {
-        self.ends.contains_key(&peer)
+        self.end_of(peer).is_some()
     }
 
     /// How many are here.
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.queue.len()
     }
 
     /// Those whose lease ended at or before `now`, the first to end first.
     pub(super) fn ended(&self, now: Moment) -> Vec<PeerKey> {
         self.queue.iter().take_while(|(end, _)| *end <= now).map(|(_, peer)| *peer).collect()
+    }
+
+    fn end_of(&self, peer: PeerKey) -> Option<Moment> {
+        self.ends.get(u32::from(peer) as usize).copied().flatten()
     }
 }
 
@@ -97,6 +106,16 @@ impl Order {
     /// That of a peer never heard of.
     pub(super) const fn starting(epoch: u64) -> Self {
         Self { epoch, next_seq: 0, has_asked_for_all: false }
+    }
+
+    /// As a store kept it.
+    pub(super) const fn restored(epoch: u64, next_seq: u64, has_asked_for_all: bool) -> Self {
+        Self { epoch, next_seq, has_asked_for_all }
+    }
+
+    /// The announced epoch, the next batch's number in it, and whether every file was asked for.
+    pub(super) const fn parts(&self) -> (u64, u64, bool) {
+        (self.epoch, self.next_seq, self.has_asked_for_all)
     }
 
     /// Reads an announcement of an epoch.

@@ -1,109 +1,181 @@
 //! Lists: files, peers, and one content with its sources.
 
-use peerage_wire::api::{FileRow, Hit, ListParams, Page, PeerRow, Source, Total};
+use peerage_wire::api::{FileRow, Hit, ListParams, Page, PeerRow, Source, Stats, Total};
 use peerage_wire::{ContentHash, Kind, PeerId, SharePath, limits};
 
 use super::arena::{ContentKey, NameKey, PeerKey};
-use super::peers::Peer;
-use super::registry::Registry;
+use super::peers::{Peer, clamp_bytes};
+use super::state::State;
 use crate::cursor::Cursor;
+use crate::query::Place;
 use crate::{Error, Result};
 
 /// The id before which there is none.
 const FIRST_ID: PeerId = PeerId::from_bytes([0; 32]);
+/// Peers whose files below a path are counted for the total; more would hold the answer up.
+const COUNTED_PEERS_MAX: usize = 10_000;
 
 /// Rows on a page: what was asked for within the limits.
 pub(super) fn page_rows(asked: Option<usize>, default: usize) -> usize {
     asked.unwrap_or(default).clamp(1, limits::PAGE_ROWS_MAX)
 }
 
-impl Registry {
+/// The peers a list is about, by id: some, or all that are live.
+enum Listed {
+    Some(Vec<PeerKey>),
+    All,
+}
+
+impl State {
     pub(super) fn files(&self, params: &ListParams) -> Result<Page<FileRow>> {
         let (first, after) = match params.cursor.as_deref().map(Cursor::parse).transpose()? {
             None => (FIRST_ID, None),
             Some(Cursor::File(peer, path)) => (peer, Some(path)),
             Some(_) => return Err(Error::BadCursor),
         };
-        let under = params.under.as_ref();
-        let peers = self.listed_peers(params);
-        let total = peers.iter().map(|peer| count_under(peer, under)).sum();
-        let rows = peers.iter().filter(|peer| peer.id >= first).flat_map(|peer| {
+        let peers = self.listed(params);
+        let total = self.count_files(&peers, params.under.as_ref());
+        let rows = self.listed_from(&peers, first).flat_map(|(key, peer)| {
             let after = after.as_ref().filter(|_| peer.id == first);
-            peer.manifest.listed(under, after).map(|file| FileRow {
-                file: file.clone(),
-                peer: peer.id,
-                name: peer.name.clone(),
+            self.places(peer, params.under.as_ref(), after).filter_map(move |at| {
+                let file = self.file_of(&peer.manifest, at)?;
+                Some(FileRow { file, peer: self.peers.get(key)?.id, name: peer.name.clone() })
             })
         });
         Ok(page(params, total, rows, |row| Cursor::File(row.peer, row.file.path.clone())))
     }
 
-    pub(super) fn peers(&self, params: &ListParams) -> Result<Page<PeerRow>> {
+    /// The places in a manifest of the files at or below a path, after another.
+    fn places(
+        &self,
+        peer: &Peer,
+        under: Option<&SharePath>,
+        after: Option<&SharePath>,
+    ) -> impl Iterator<Item = usize> + use<> {
+        let manifest = &peer.manifest;
+        let (itself, below) = match under {
+            Some(under) => manifest.under(&self.names, under),
+            None => (None, 0..manifest.len()),
+        };
+        let start = after.map_or(0, |after| match manifest.find(&self.names, after.as_str()) {
+            Ok(at) => at + 1,
+            Err(at) => at,
+        });
+        itself.filter(|at| *at >= start).into_iter().chain(below.start.max(start)..below.end)
+    }
+
+    fn count_files(&self, peers: &Listed, under: Option<&SharePath>) -> Total {
+        let (Some(under), peers) = (under, peers) else {
+            let value = match peers {
+                Listed::All => self.files,
+                Listed::Some(keys) => {
+                    keys.iter().filter_map(|key| self.peers.get(*key)).map(|peer| peer.manifest.len() as u64).sum()
+                }
+            };
+            return Total { value, exact: true };
+        };
+        let mut peers = self.listed_from(peers, FIRST_ID);
+        let counts = peers.by_ref().take(COUNTED_PEERS_MAX).map(|(_, peer)| {
+            let (itself, below) = peer.manifest.under(&self.names, under);
+            (usize::from(itself.is_some()) + below.len()) as u64
+        });
+        let value = counts.sum();
+        Total { value, exact: peers.next().is_none() }
+    }
+
+    pub(super) fn list_peers(&self, params: &ListParams) -> Result<Page<PeerRow>> {
         let after = match params.cursor.as_deref().map(Cursor::parse).transpose()? {
             None => None,
             Some(Cursor::Peer(peer)) => Some(peer),
             Some(_) => return Err(Error::BadCursor),
         };
-        let peers = self.listed_peers(params);
-        let rows = peers.iter().filter(|peer| Some(peer.id) > after).map(|peer| peer.row());
-        Ok(page(params, peers.len() as u64, rows, |row| Cursor::Peer(row.peer)))
+        let peers = self.listed(params);
+        let value = match &peers {
+            Listed::All => self.peers.leases.len() as u64,
+            Listed::Some(keys) => keys.len() as u64,
+        };
+        let from = self.listed_from(&peers, after.unwrap_or(FIRST_ID));
+        let rows = from.filter(|(_, peer)| Some(peer.id) > after).map(|(_, peer)| peer.row());
+        Ok(page(params, Total { value, exact: true }, rows, |row| Cursor::Peer(row.peer)))
     }
 
     pub(super) fn peer(&self, id: PeerId) -> Option<PeerRow> {
         self.peers.live_key(id).and_then(|key| self.peers.get(key)).map(Peer::row)
     }
 
-    pub(super) fn content(&self, hash: ContentHash) -> Option<Hit> {
-        let key = self.contents.by_hash(hash)?;
-        self.hit(key, &self.contents.names().best_of(key))
+    /// A content with all of its names. `turn` chooses among its sources where there are more than are told.
+    pub(super) fn content(&self, hash: ContentHash, turn: u32) -> Option<Hit> {
+        let key = self.contents.find(&hash)?;
+        let content = self.contents.get(key).filter(|content| content.live() > 0)?;
+        let live = self.names.listed(content).filter(|(_, name)| name.live > 0);
+        let mut names: Vec<_> = live.map(|(key, _)| (Place::File, key)).collect();
+        self.sort_names(&mut names);
+        let names: Vec<NameKey> = names.into_iter().map(|(_, name)| name).collect();
+        self.hit(key, &names, turn)
     }
 
     /// A content as an answer shows it, with its names in the order given.
-    pub(super) fn hit(&self, key: ContentKey, names: &[NameKey]) -> Option<Hit> {
+    pub(super) fn hit(&self, key: ContentKey, names: &[NameKey], turn: u32) -> Option<Hit> {
         let content = self.contents.get(key)?;
-        let all = names.iter().filter_map(|name| self.contents.names().get(*name));
-        let all: Vec<&SharePath> = all.map(|name| &name.path).collect();
-        let names: Vec<SharePath> = all.iter().take(limits::HIT_NAMES_MAX).copied().cloned().collect();
-        let kind = names.first().map_or(Kind::Data, |path| Kind::of_name(path.file_name()));
+        let shown = names.iter().take(limits::HIT_NAMES_MAX).filter_map(|name| self.path(*name)).collect();
+        let first = names.first().map(|name| self.names.path(*name)).unwrap_or_default();
+        let file_name = first.rsplit_once('/').map_or(first, |(_, name)| name);
         Some(Hit {
             hash: content.hash,
             size: content.size,
-            kind,
-            names,
-            source_count: content.sources,
-            sources: self.sources(key, content.hash, &all),
+            kind: if names.is_empty() { Kind::Data } else { Kind::of_name(file_name) },
+            names: shown,
+            source_count: content.live().into(),
+            sources: self.sources_of(key, names, turn),
         })
     }
 
-    /// The sources of a content, by id, as many as an answer shows.
-    fn sources(&self, key: ContentKey, hash: ContentHash, names: &[&SharePath]) -> Vec<Source> {
+    /// Live sources of a content, as many as an answer shows, by id.
+    fn sources_of(&self, key: ContentKey, names: &[NameKey], turn: u32) -> Vec<Source> {
+        let Some(content) = self.contents.get(key) else { return Vec::new() };
+        let list = content.sources;
+        let start = turn.checked_rem(list.len()).unwrap_or(0);
+        let live = self.sources.iter(list, start).filter(|peer| self.peers.leases.is_live(*peer));
         let mut peers: Vec<&Peer> =
-            self.contents.providers(key).filter_map(|peer| self.peers.get(peer)).collect();
-        if peers.len() > limits::HIT_SOURCES_MAX {
-            peers.select_nth_unstable_by_key(limits::HIT_SOURCES_MAX, |peer| peer.id);
-            peers.truncate(limits::HIT_SOURCES_MAX);
-        }
+            live.filter_map(|peer| self.peers.get(peer)).take(limits::HIT_SOURCES_MAX).collect();
         peers.sort_unstable_by_key(|peer| peer.id);
-        peers.into_iter().map(|peer| peer.source(hash, names)).collect()
+        peers.into_iter().map(|peer| peer.source(&self.names, names)).collect()
     }
 
-    /// The peers a list is about, by id.
-    fn listed_peers(&self, params: &ListParams) -> Vec<&Peer> {
-        match &params.peer {
-            Some(text) => self.peers.meant(text).into_iter().filter_map(|key| self.peers.get(key)).collect(),
-            None => self.peers.live_from(FIRST_ID).map(|(_, peer): (PeerKey, &Peer)| peer).collect(),
+    pub(super) fn stats(&self) -> Stats {
+        Stats {
+            peers: self.peers.leases.len() as u64,
+            files: self.files,
+            contents: self.live_contents,
+            bytes: clamp_bytes(self.bytes),
+            memory: self.memory(),
         }
     }
-}
 
-fn count_under(peer: &Peer, under: Option<&SharePath>) -> u64 {
-    if under.is_none() { peer.manifest.len() } else { peer.manifest.listed(under, None).count() as u64 }
+    fn listed(&self, params: &ListParams) -> Listed {
+        params.peer.as_ref().map_or(Listed::All, |text| Listed::Some(self.peers.meant(text)))
+    }
+
+    /// The listed peers from an id on.
+    fn listed_from<'a>(
+        &'a self,
+        listed: &'a Listed,
+        first: PeerId,
+    ) -> Box<dyn Iterator<Item = (PeerKey, &'a Peer)> + 'a> {
+        match listed {
+            Listed::All => Box::new(self.peers.live_from(first)),
+            Listed::Some(keys) => {
+                let peers = keys.iter().filter_map(|key| Some((*key, self.peers.get(*key)?)));
+                Box::new(peers.filter(move |(_, peer)| peer.id >= first))
+            }
+        }
+    }
 }
 
 /// Takes one page of rows, and a cursor where there are more.
 fn page<T>(
     params: &ListParams,
-    total: u64,
+    total: Total,
     rows: impl Iterator<Item = T>,
     at: impl Fn(&T) -> Cursor,
 ) -> Page<T> {
@@ -112,5 +184,5 @@ fn page<T>(
     let has_more = hits.len() > most;
     hits.truncate(most);
     let cursor = hits.last().filter(|_| has_more).and_then(|last| at(last).to_text());
-    Page { total: Total { value: total, exact: true }, hits, cursor, matched: None }
+    Page { total, hits, cursor, matched: None }
 }

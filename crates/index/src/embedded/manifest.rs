@@ -1,195 +1,130 @@
-//! What one peer has registered: its files by path, and their digest, number and bytes, kept up to date.
+//! What one peer has registered: its files by path, eight bytes each, and their digest, number and bytes, kept up to date.
 //!
-//! Invariant: digest and bytes are those of exactly the files held.
+//! A file is the number of a name, which tells its path and content, and the time of its last change. What does not fit
+//! (a size other than what the first said of the content, a time before 1970 or after 2106) is told apart, by name.
+//!
+//! Invariants: `names` is in the order of the paths; `changed` is parallel to it. `repeats` has exactly the contents that
+//! the peer has under several paths or under an unlisted one, with the number of those paths. Digest and bytes are those
+//! of exactly the files held.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::ops::Bound;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::ops::Range;
 
-use peerage_wire::api::Change;
-use peerage_wire::{FileEntry, ShareDigest, SharePath};
+use peerage_wire::{ShareDigest, SharePath};
+
+use super::arena::{ContentKey, NameKey};
+use super::names::Names;
 
 /// One peer's files.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Manifest {
-    files: BTreeMap<SharePath, FileEntry>,
-    digest: ShareDigest,
-    bytes: u128,
+    pub(super) names: Vec<NameKey>,
+    pub(super) changed: Vec<u32>,
+    pub(super) rare: Option<Box<Rare>>,
+    pub(super) digest: ShareDigest,
+    pub(super) bytes: u128,
 }
 
-/// What a batch comes to: for each path its last change, and only where that changes something.
-#[derive(Debug)]
-pub(super) struct Plan {
-    net: BTreeMap<SharePath, Option<FileEntry>>,
-    /// Files held once it is carried out.
-    pub(super) files_after: u64,
+/// What few peers have any of.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Rare {
+    pub(super) odd: HashMap<NameKey, Odd>,
+    pub(super) repeats: HashMap<ContentKey, u32>,
 }
 
-/// One path's change as it was carried out.
-pub(super) struct Replaced {
-    /// What the path was.
-    pub(super) before: Option<FileEntry>,
-    /// What it is.
-    pub(super) after: Option<FileEntry>,
+/// What of a file does not fit, where it does not.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Odd {
+    pub(super) size: Option<u64>,
+    pub(super) modified: Option<i64>,
+}
+
+/// One file's change in a manifest: the name it had at its place, and the one it has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Edit {
+    /// Its place in the manifest, or where it would stand.
+    pub(super) at: usize,
+    pub(super) is_replaced: bool,
+    pub(super) after: Option<(NameKey, u32)>,
 }
 
 impl Manifest {
-    pub(super) fn digest(&self) -> ShareDigest {
-        self.digest
-    }
-
     /// Number of files.
-    pub(super) fn len(&self) -> u64 {
-        self.files.len() as u64
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
     }
 
-    /// Bytes of all of them; wider than any answer, so that sizes made up by a stranger can't overflow it.
-    pub(super) fn bytes(&self) -> u128 {
-        self.bytes
+    /// Where a path stands, or would stand.
+    pub(super) fn find(&self, names: &Names, path: &str) -> Result<usize, usize> {
+        self.names.binary_search_by(|name| names.path_bytes(*name).cmp(path.as_bytes()))
     }
 
-    /// The file at a path.
-    pub(super) fn get(&self, path: &SharePath) -> Option<&FileEntry> {
-        self.files.get(path)
+    /// Whether a name is among the files.
+    pub(super) fn has(&self, names: &Names, name: NameKey) -> bool {
+        self.find(names, names.path(name)).is_ok_and(|at| self.names.get(at) == Some(&name))
     }
 
-    /// Every file, by path.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &FileEntry> {
-        self.files.values()
+    /// What of a file does not fit.
+    pub(super) fn odd(&self, name: NameKey) -> Odd {
+        self.rare.as_ref().and_then(|rare| rare.odd.get(&name)).copied().unwrap_or_default()
     }
 
-    /// Works out what a batch changes, without changing it.
-    pub(super) fn plan(&self, changes: Vec<Change>) -> Plan {
-        let mut net = BTreeMap::new();
-        for change in changes {
-            match change {
-                Change::Add(file) => net.insert(file.path.clone(), Some(file)),
-                Change::Remove { path } => net.insert(path, None),
-            };
+    /// Under how many paths the peer has a content, where they are several or one of them is unlisted.
+    pub(super) fn repeats(&self, content: ContentKey) -> Option<u32> {
+        self.rare.as_ref().and_then(|rare| rare.repeats.get(&content)).copied()
+    }
+
+    pub(super) fn set_odd(&mut self, name: NameKey, odd: Odd) {
+        if odd != Odd::default() {
+            self.rare.get_or_insert_default().odd.insert(name, odd);
+        } else if let Some(rare) = &mut self.rare {
+            rare.odd.remove(&name);
         }
-        net.retain(|path, after| self.files.get(path) != after.as_ref());
-        let mut files_after = self.len();
-        for (path, after) in &net {
-            match (self.files.contains_key(path), after.is_some()) {
-                (false, true) => files_after += 1,
-                (true, false) => files_after -= 1,
-                _ => {}
+    }
+
+    pub(super) fn set_repeats(&mut self, content: ContentKey, paths: Option<u32>) {
+        if let Some(paths) = paths {
+            self.rare.get_or_insert_default().repeats.insert(content, paths);
+        } else if let Some(rare) = &mut self.rare {
+            rare.repeats.remove(&content);
+        }
+    }
+
+    /// The files after changes, which are in the order of their places.
+    pub(super) fn edited(&self, edits: &[Edit]) -> (Vec<NameKey>, Vec<u32>) {
+        let gone = edits.iter().filter(|edit| edit.is_replaced).count();
+        let come = edits.iter().filter(|edit| edit.after.is_some()).count();
+        let len = (self.len() + come).saturating_sub(gone);
+        let (mut names, mut changed) = (Vec::with_capacity(len), Vec::with_capacity(len));
+        let mut kept = 0;
+        for edit in edits {
+            names.extend_from_slice(&self.names[kept..edit.at]);
+            changed.extend_from_slice(&self.changed[kept..edit.at]);
+            kept = edit.at + usize::from(edit.is_replaced);
+            if let Some((name, time)) = edit.after {
+                names.push(name);
+                changed.push(time);
             }
         }
-        Plan { net, files_after }
+        names.extend_from_slice(&self.names[kept..]);
+        changed.extend_from_slice(&self.changed[kept..]);
+        (names, changed)
     }
 
-    /// Carries a plan out and tells each change. The plan is of this manifest as it still is.
-    pub(super) fn carry_out(&mut self, plan: Plan) -> Vec<Replaced> {
-        plan.net.into_iter().map(|(path, after)| self.put(path, after)).collect()
-    }
-
-    fn put(&mut self, path: SharePath, after: Option<FileEntry>) -> Replaced {
-        if let Some(file) = &after {
-            self.digest.add(file);
-            self.bytes += u128::from(file.size);
-        }
-        let before = match (self.files.entry(path), after.clone()) {
-            (Entry::Occupied(mut slot), Some(file)) => Some(slot.insert(file)),
-            (Entry::Occupied(slot), None) => Some(slot.remove()),
-            (Entry::Vacant(slot), Some(file)) => {
-                slot.insert(file);
-                None
-            }
-            (Entry::Vacant(_), None) => None,
+    /// The files at or below a path, as two places: that of the path itself, and those below it.
+    pub(super) fn under(&self, names: &Names, under: &SharePath) -> (Option<usize>, Range<usize>) {
+        let itself = self.find(names, under.as_str()).ok();
+        let before = |end: &str| {
+            self.names.partition_point(|name| names.path_bytes(*name).cmp(end.as_bytes()) == Ordering::Less)
         };
-        if let Some(file) = &before {
-            self.digest.remove(file);
-            self.bytes -= u128::from(file.size);
-        }
-        Replaced { before, after }
+        // `0` is the character after the slash, so between the two are just the paths that begin with `under/`.
+        (itself, before(&format!("{under}/"))..before(&format!("{under}0")))
     }
 
-    /// The files at or below a path (every file where there is none), by path, those after `after` only.
-    pub(super) fn listed<'a>(
-        &'a self,
-        under: Option<&SharePath>,
-        after: Option<&SharePath>,
-    ) -> impl Iterator<Item = &'a FileEntry> {
-        let at = under.and_then(|under| self.files.get(under)).filter(|file| Some(&file.path) > after);
-        let (first, end) = match under {
-            // `0` is the character after the slash, so these are just the paths that begin with `under/`.
-            Some(under) => (format!("{under}/"), Some(format!("{under}0"))),
-            None => (String::new(), None),
-        };
-        let start = match after.map(SharePath::as_str) {
-            Some(after) if after >= first.as_str() => Bound::Excluded(after),
-            _ => Bound::Included(first.as_str()),
-        };
-        let stop = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        // A range that ends before it starts would panic.
-        let is_empty =
-            matches!((start, stop), (Bound::Excluded(start), Bound::Excluded(stop)) if start >= stop);
-        let below = (!is_empty).then(|| self.files.range::<str, _>((start, stop)));
-        at.into_iter().chain(below.into_iter().flatten().map(|(_, file)| file))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use peerage_wire::ContentHash;
-
-    use super::*;
-
-    fn file(path: &str, size: u64) -> FileEntry {
-        FileEntry { path: self::path(path), size, hash: ContentHash::of(path.as_bytes()), modified: 0 }
-    }
-
-    fn path(text: &str) -> SharePath {
-        SharePath::parse(text).unwrap()
-    }
-
-    fn manifest(paths: &[&str]) -> Manifest {
-        let mut manifest = Manifest::default();
-        let plan = manifest.plan(paths.iter().map(|path| Change::Add(file(path, 1))).collect());
-        manifest.carry_out(plan);
-        manifest
-    }
-
-    #[test]
-    fn a_batch_comes_to_its_last_word_on_each_path() {
-        let mut manifest = manifest(&["s/a", "s/b"]);
-        let plan = manifest.plan(vec![
-            Change::Add(file("s/a", 1)), // as it is
-            Change::Remove { path: path("s/b") },
-            Change::Add(file("s/b", 7)),
-            Change::Add(file("s/c", 1)),
-            Change::Remove { path: path("s/c") },
-            Change::Remove { path: path("s/none") },
-            Change::Add(file("s/d", u64::MAX)),
-        ]);
-        assert_eq!(plan.files_after, 3);
-        let replaced = manifest.carry_out(plan);
-        let told: Vec<_> = replaced.iter().map(|r| (r.before.is_some(), r.after.is_some())).collect();
-        assert_eq!(told, [(true, true), (false, true)]);
-        assert_eq!((manifest.len(), manifest.bytes()), (3, u128::from(u64::MAX) + 8));
-        let mut digest = ShareDigest::default();
-        manifest.iter().for_each(|file| digest.add(file));
-        assert_eq!(manifest.digest(), digest);
-    }
-
-    #[test]
-    fn under_a_path_is_that_path_and_whole_components_below_it() {
-        let manifest = manifest(&["s/a", "s/a b", "s/a/1", "s/a/2/x", "s/a0", "s/ab", "t"]);
-        let listed = |under: Option<&str>, after: Option<&str>| {
-            let (under, after) = (under.map(path), after.map(path));
-            let files = manifest.listed(under.as_ref(), after.as_ref());
-            files.map(|file| file.path.to_string()).collect::<Vec<_>>()
-        };
-        assert_eq!(listed(Some("s/a"), None), ["s/a", "s/a/1", "s/a/2/x"]);
-        assert_eq!(listed(Some("s/a"), Some("s/a")), ["s/a/1", "s/a/2/x"]);
-        assert_eq!(listed(Some("s/a"), Some("s/a b")), ["s/a/1", "s/a/2/x"]);
-        assert_eq!(listed(Some("s/a"), Some("s/a/1")), ["s/a/2/x"]);
-        assert!(listed(Some("s/a"), Some("s/a0")).is_empty());
-        assert!(listed(Some("s/a"), Some("t")).is_empty());
-        assert_eq!(listed(Some("t"), None), ["t"]);
-        assert!(listed(Some("s/none"), None).is_empty());
-        assert_eq!(listed(None, Some("s/ab")), ["t"]);
-        assert_eq!(listed(None, None).len(), 7);
+    /// Bytes of memory.
+    pub(super) fn bytes_used(&self) -> u64 {
+        let rare = self.rare.as_ref().map_or(0, |rare| rare.odd.capacity() * 40 + rare.repeats.capacity() * 9 + 96);
+        ((self.names.capacity() + self.changed.capacity()) * 4 + rare) as u64
     }
 }

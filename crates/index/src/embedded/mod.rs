@@ -1,123 +1,256 @@
-//! The first engine: everything in this process's memory, behind one lock.
+//! The embedded engine: every registration in this process's memory, and on its disk where it has a store.
 //!
-//! Searches share the lock, writes take it alone; a batch of 10,000 holds it for some tenths of a second at most.
-//! Nothing outlives the process: peers notice by their heartbeats and register again.
+//! - `registry`: what peers tell, over `batch` (how a batch is carried out), `peers` (who), `leases` (until when, in which
+//!   order), `manifest` (what each has) and `away` (what is remembered of those that left);
+//! - `state`: what all of that comes to: `contents`, `names` (over `paths`), `sources` (who has what), `claims` (sizes);
+//! - `segments`: the words of names, and which names a query may mean;
+//! - `search` (over `filter`) and `listing`: the answers;
+//! - `background`: segments made and merged, memory given back, snapshots taken, while all else goes on;
+//! - `disk`: files; `snapshot` and `recovery`: the state into them and out of them.
 //!
-//! - `registry`: what peers tell, over `peers` (who), `leases` (until when, in which order), `manifest` (what each has)
-//!   and `away` (what is remembered of those that left);
-//! - `contents`: what live peers have, over `names` (paths), `votes` (sizes) and `text` (words);
-//! - `search` and `listing`: the answers.
-//!
-//! Architecture invariants: everything below `contents` knows live peers only. Every step on a registration takes
-//! logarithmic time, whatever a stranger registers.
+//! Architecture invariants: one change at a time (`turn`), in small steps under the lock of the state, so that a search
+//! waits for a step and never for a whole change, a flush, a merge or a snapshot. What is acknowledged is on disk.
 
 mod registry;
 
 mod away;
+mod batch;
 mod leases;
 mod manifest;
 mod peers;
 
+mod state;
+
+mod claims;
 mod contents;
 mod names;
-mod text;
-mod votes;
+mod paths;
+mod sources;
 
+mod segments;
+
+mod filter;
 mod listing;
 mod search;
 
+mod background;
+
+mod disk;
+mod recovery;
+mod snapshot;
+
 mod arena;
+mod chunked;
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use peerage_wire::api::{
     Announced, Announcement, Applied, BatchOrder, Change, FileRow, Heartbeat, HeartbeatReply, Hit,
-    ListParams, Page, PeerRow, SearchParams, Stats,
+    ListParams, Memory, Page, PeerRow, SearchParams, Stats,
 };
-use peerage_wire::{ContentHash, PeerId};
+use peerage_wire::{ContentHash, PeerId, limits};
 
 use crate::engine::Engine;
-use crate::{Checked, Moment, Options, Phase, Result};
-use registry::Registry;
+use crate::{Checked, Error, Moment, Options, Phase, Result};
+use background::Workers;
+use disk::{DiskError, DiskResult, Log, Record, StoreDir};
+use state::State;
 
-/// The engine in memory.
-#[derive(Debug, Default)]
+/// The engine.
+#[derive(Debug)]
 pub(crate) struct Embedded {
-    registry: RwLock<Registry>,
+    inner: Arc<Inner>,
+}
+
+/// What the engine's threads share.
+#[derive(Debug)]
+struct Inner {
+    state: RwLock<State>,
+    /// Held by whoever changes files.
+    turn: Mutex<()>,
+    /// Held while a snapshot is taken, and while memory is given back: a snapshot's numbers must go on to mean the same.
+    numbers: Mutex<()>,
+    disk: Option<Disk>,
+    workers: Workers,
+    next_segment: AtomicU64,
+    memory_max_bytes: Option<u64>,
+    peer_files_max: u64,
+    /// Chooses among the sources of a content that has more than are told.
+    turns: AtomicU32,
+}
+
+/// The store of an engine that has one.
+#[derive(Debug)]
+struct Disk {
+    store: StoreDir,
+    log: Log,
+}
+
+impl Inner {
+    fn new(mut state: State, disk: Option<Disk>, options: &Options) -> Self {
+        state.memtable_names = options.memtable_names.unwrap_or(state::MEMTABLE_NAMES);
+        state.dead_names_max = 2 * state.memtable_names;
+        Self {
+            state: RwLock::new(state),
+            turn: Mutex::default(),
+            numbers: Mutex::default(),
+            disk,
+            workers: Workers::default(),
+            next_segment: AtomicU64::new(1),
+            memory_max_bytes: options.memory_max_bytes,
+            peer_files_max: limits::PEER_FILES_MAX,
+            turns: AtomicU32::new(0),
+        }
+    }
+
+    /// One small step of a change; whoever waits for the lock has it next.
+    fn step<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.write();
+        let done = act(&mut state);
+        RwLockWriteGuard::unlock_fair(state);
+        done
+    }
+
+    fn log(&self, record: &Record) -> Result<u64> {
+        let mut bytes = Vec::new();
+        if self.disk.is_some() {
+            record.encode(&mut bytes);
+        }
+        self.log_bytes(&bytes)
+    }
+
+    /// Puts a record into the log and gives its number; 0 without a store.
+    fn log_bytes(&self, record: &[u8]) -> Result<u64> {
+        match &self.disk {
+            Some(disk) => disk.log.append(record).map_err(Error::from),
+            None => Ok(0),
+        }
+    }
+
+    /// Returns when a record is on the disk.
+    fn until_durable(&self, lsn: u64) -> Result<()> {
+        match &self.disk {
+            Some(disk) => disk.log.wait(lsn).map_err(Error::from),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Embedded {
-    pub(crate) fn open(_dir: &Path, _options: &Options, _progress: &dyn Fn(Phase)) -> Result<Self> {
-        Ok(Self::default())
+    /// An empty engine without a store.
+    pub(crate) fn in_memory(options: &Options) -> Self {
+        Self { inner: Arc::new(Inner::new(State::default(), None, options)) }
     }
 
-    pub(crate) fn check(_dir: &Path) -> Result<Checked> {
-        Ok(Checked::default())
+    /// An engine with what its store holds.
+    pub(crate) fn open(dir: &Path, options: &Options, progress: &dyn Fn(Phase)) -> Result<Self> {
+        let inner = Arc::new(recovery::open(dir, options, progress)?);
+        background::start(&inner);
+        Ok(Self { inner })
     }
 
-    /// A thread that panicked with the lock has hit a bug; the others go on with what there is.
-    fn read(&self) -> RwLockReadGuard<'_, Registry> {
-        self.registry.read().unwrap_or_else(PoisonError::into_inner)
+    /// Reads a store whole and proves that it fits together.
+    pub(crate) fn check(dir: &Path) -> Result<Checked> {
+        Ok(recovery::check(dir)?)
     }
+}
 
-    fn write(&self) -> RwLockWriteGuard<'_, Registry> {
-        self.registry.write().unwrap_or_else(PoisonError::into_inner)
+impl Default for Embedded {
+    fn default() -> Self {
+        Self::in_memory(&Options::default())
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.inner.workers.stop();
+    }
+}
+
+impl From<DiskError> for Error {
+    fn from(error: DiskError) -> Self {
+        Self::Store { message: error.to_string(), hint: error.hint() }
     }
 }
 
 impl Engine for Embedded {
     fn announce(&self, peer: PeerId, what: &Announcement, seen_ip: IpAddr, now: Moment) -> Result<Announced> {
-        self.write().announce(peer, what, seen_ip, now)
+        self.inner.announce(peer, what, seen_ip, now)
     }
 
     fn apply(&self, peer: PeerId, order: BatchOrder, changes: Vec<Change>) -> Result<Applied> {
-        self.write().apply(peer, order, changes)
+        let applied = self.inner.apply(peer, order, changes);
+        background::start_when_needed(&self.inner);
+        applied
     }
 
     fn heartbeat(&self, peer: PeerId, beat: Heartbeat, now: Moment) -> Result<HeartbeatReply> {
-        self.write().heartbeat(peer, beat, now)
+        self.inner.heartbeat(peer, beat, now)
     }
 
     fn quit(&self, peer: PeerId) -> Result<()> {
-        self.write().quit(peer);
-        Ok(())
+        self.inner.quit(peer)
     }
 
     fn expire(&self, now: Moment) -> Result<Vec<PeerId>> {
-        Ok(self.write().expire(now))
+        self.inner.expire(now)
     }
 
     fn search(&self, params: &SearchParams) -> Result<Page<Hit>> {
-        self.read().search(params)
+        self.inner.state.read().search(params)
     }
 
     fn files(&self, params: &ListParams) -> Result<Page<FileRow>> {
-        self.read().files(params)
+        self.inner.state.read().files(params)
     }
 
     fn peers(&self, params: &ListParams) -> Result<Page<PeerRow>> {
-        self.read().peers(params)
+        self.inner.state.read().list_peers(params)
     }
 
     fn peer(&self, peer: PeerId) -> Result<Option<PeerRow>> {
-        Ok(self.read().peer(peer))
+        Ok(self.inner.state.read().peer(peer))
     }
 
     fn content(&self, hash: ContentHash) -> Result<Option<Hit>> {
-        Ok(self.read().content(hash))
+        let turn = self.inner.turns.fetch_add(limits::HIT_SOURCES_MAX as u32, Ordering::Relaxed);
+        Ok(self.inner.state.read().content(hash, turn))
     }
 
     fn stats(&self) -> Result<Stats> {
-        Ok(self.read().stats())
+        let stats = self.inner.state.read().stats();
+        let max_bytes = self.inner.memory_max_bytes;
+        let used = stats.memory.total_bytes;
+        let room_files = max_bytes.filter(|_| stats.files > 0).map(|max| {
+            // As many registrations more as there are now take as much again.
+            let more = u128::from(max.saturating_sub(used)) * u128::from(stats.files) / u128::from(used.max(1));
+            u64::try_from(more).unwrap_or(u64::MAX)
+        });
+        Ok(Stats { memory: Memory { max_bytes, room_files, ..stats.memory }, ..stats })
     }
 
-    fn close(&self) -> Result<()> {
+    fn settle(&self) -> Result<()> {
+        self.inner.settle();
         Ok(())
     }
 
+    fn snapshot(&self) -> Result<()> {
+        Ok(self.inner.snapshot()?)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.inner.workers.stop();
+        match &self.inner.disk {
+            Some(disk) => disk.log.close().map_err(Error::from),
+            None => Ok(()),
+        }
+    }
+
     fn failure(&self) -> Option<String> {
-        None
+        self.inner.disk.as_ref().and_then(|disk| disk.log.failure())
     }
 }

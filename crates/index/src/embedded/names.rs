@@ -1,185 +1,341 @@
-//! The names of contents: each path that live peers have a content under, how many have it, and which are searched.
+//! The names of contents: each path that known peers have a content under, 28 bytes and the path.
 //!
-//! At most [`limits::CONTENT_NAMES_MAX`] distinct paths of one content are in the text index, so that nobody can bloat it
-//! with names for one content. First come, first listed: a stranger's names can't push out those that are there. The
-//! others wait, and when a listed path is gone the one that waits with the lowest number takes its place. A file whose
-//! path waits is still in its owner's listing and found by its hash and by the listed names of its content.
+//! At most [`limits::CONTENT_NAMES_MAX`] paths of one content that anybody here uses are *listed*, which is to say in the
+//! text index and in answers, so that nobody can bloat them with names for one content. First come, first listed: a
+//! stranger's names can't push out those that are there. A file whose path is not listed is still in its owner's listing
+//! and found by its hash and by the listed names of its content.
 //!
-//! Invariants: a name is here exactly while a live peer has it. Nothing waits while a place is free. The text index
-//! holds exactly the listed names.
+//! Invariants: the listed names of a content hang together from its record on; the others are in `unlisted`. A name that
+//! nobody knows any more (`known == 0`) may stay for a while, since the text index gives names up only when it is merged.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
-use peerage_wire::{FileEntry, Kind, SharePath, limits};
+use peerage_wire::limits;
 
-use super::arena::{Arena, ContentKey, Key, NameKey};
-use super::text::Text;
-use crate::query::Place;
-use crate::rank;
+use super::arena::{ContentKey, NameKey};
+use super::chunked::Chunked;
+use super::contents::Content;
+use super::paths::Paths;
+
+/// Listed names of a content in all, those that nobody here uses among them.
+const CHAIN_MAX: usize = 4 * limits::CONTENT_NAMES_MAX;
+
+/// A name, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NameRef(u32);
+
+impl NameRef {
+    const NONE: Self = Self(u32::MAX);
+    /// In place of the next: this name is not listed.
+    const UNLISTED: Self = Self(u32::MAX - 1);
+
+    fn key(self) -> Option<NameKey> {
+        (self.0 < Self::UNLISTED.0).then(|| NameKey::from(self.0))
+    }
+}
+
+impl Default for NameRef {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl From<NameKey> for NameRef {
+    fn from(key: NameKey) -> Self {
+        Self(key.into())
+    }
+}
 
 /// A path that a content goes by.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Name {
-    /// The content.
+    /// Where the path is, its length, and some bits of its hash.
+    packed: [u32; 2],
     pub(super) content: ContentKey,
-    /// The path.
-    pub(super) path: SharePath,
-    /// What the path says it is; kept, because a search by type asks it of every match.
-    pub(super) kind: Kind,
+    next: NameRef,
     /// Live peers that have the content under this path.
-    pub(super) holders: u64,
-    /// The latest change that any of them tells, in seconds since 1970.
-    pub(super) newest: i64,
+    pub(super) live: u32,
+    /// Known peers that have, here or not; and [`OUT_OF_TEXT`].
+    known: u32,
+    /// The latest change that any of them told since the name is here, in seconds since 1970.
+    pub(super) modified: u32,
+}
+
+/// In `known`: the text index gave the name up, since nobody knew it at that time.
+const OUT_OF_TEXT: u32 = 1 << 31;
+
+const LEN_BITS: u32 = 13;
+const TAG_BITS: u32 = 11;
+
+impl Name {
+    fn at(&self) -> u64 {
+        self.word() >> (LEN_BITS + TAG_BITS)
+    }
+
+    fn len(&self) -> usize {
+        (self.word() >> TAG_BITS) as usize & ((1 << LEN_BITS) - 1)
+    }
+
+    fn tag(&self) -> u64 {
+        self.word() & ((1 << TAG_BITS) - 1)
+    }
+
+    fn word(&self) -> u64 {
+        u64::from(self.packed[0]) << 32 | u64::from(self.packed[1])
+    }
+
+    /// Known peers that have the content under this path.
+    pub(super) fn known(&self) -> u32 {
+        self.known & !OUT_OF_TEXT
+    }
+
+    /// One known peer more or less.
+    pub(super) fn count_known(&mut self, is_more: bool) {
+        let known = if is_more { self.known() + 1 } else { self.known().saturating_sub(1) };
+        self.known = (self.known & OUT_OF_TEXT) | known;
+    }
+
+    /// Whether the text index has the name, or ought to.
+    pub(super) fn is_in_text(&self) -> bool {
+        self.known & OUT_OF_TEXT == 0
+    }
+
+    pub(super) fn set_in_text(&mut self, is_in: bool) {
+        self.known = if is_in { self.known() } else { self.known | OUT_OF_TEXT };
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        self.next != NameRef::UNLISTED
+    }
+
+    /// Whether the slot is in use.
+    pub(super) fn is_here(&self) -> bool {
+        self.packed != [u32::MAX; 2]
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+fn pack(at: u64, len: usize, hash: u64) -> [u32; 2] {
+    let word = at << (LEN_BITS + TAG_BITS) | (len as u64) << TAG_BITS | tag_of(hash);
+    [(word >> 32) as u32, word as u32]
+}
+
+fn tag_of(hash: u64) -> u64 {
+    hash & ((1 << TAG_BITS) - 1)
+}
+
+/// A change's time as names keep it: what lies before 1970 or after 2106 counts as that end.
+pub(super) fn clamp_time(modified: i64) -> u32 {
+    u32::try_from(modified.max(0)).unwrap_or(u32::MAX)
 }
 
 /// Every name of every content.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    names: Arena<NameKey, Name>,
-    by_path: HashMap<(ContentKey, SharePath), NameKey>,
-    changed: BTreeMap<(NameKey, i64), u32>,
-    listed: BTreeSet<(ContentKey, NameKey)>,
-    waiting: BTreeSet<(ContentKey, NameKey)>,
-    text: Text,
+    slots: Chunked<Name>,
+    free: Vec<NameKey>,
+    paths: Paths,
+    unlisted: HashMap<(ContentKey, u64), NameKey>,
+    hasher: RandomState,
 }
 
 impl Names {
-    pub(super) fn get(&self, name: NameKey) -> Option<&Name> {
-        self.names.get(name)
+    pub(super) fn get(&self, key: NameKey) -> Option<&Name> {
+        self.slots.get(key.into())
     }
 
-    pub(super) fn text(&self) -> &Text {
-        &self.text
+    pub(super) fn get_mut(&mut self, key: NameKey) -> Option<&mut Name> {
+        self.slots.get_mut(key.into())
     }
 
-    /// The best of a content's listed names where no words were asked for.
-    pub(super) fn best_of(&self, content: ContentKey) -> Vec<NameKey> {
-        let mut names: Vec<_> =
-            self.listed.range(keys_of(content)).map(|(_, name)| (Place::File, *name)).collect();
-        self.sort(&mut names);
-        names.into_iter().map(|(_, name)| name).collect()
+    /// A name's path.
+    pub(super) fn path(&self, key: NameKey) -> &str {
+        self.get(key).map_or("", |name| self.paths.get(name.at(), name.len()))
     }
 
-    /// Brings one content's names into the order in which they are shown.
-    pub(super) fn sort(&self, names: &mut [(Place, NameKey)]) {
-        names.sort_by_cached_key(|(place, name)| {
-            self.get(*name).map(|name| rank::name_order(*place, name.holders, &name.path))
-        });
+    /// A name's path, for comparing.
+    pub(super) fn path_bytes(&self, key: NameKey) -> &[u8] {
+        self.get(key).map_or(&[], |name| self.paths.bytes_at(name.at(), name.len()))
     }
 
-    /// One more live peer has a content under a file's path.
-    pub(super) fn add(&mut self, content: ContentKey, file: &FileEntry) {
-        let key = match self.by_path.get(&(content, file.path.clone())) {
-            Some(key) => *key,
-            None => self.insert(content, &file.path),
+    /// The listed names of a content.
+    pub(super) fn listed(&self, content: &Content) -> impl Iterator<Item = (NameKey, &Name)> {
+        let mut next = content.first_name;
+        std::iter::from_fn(move || {
+            let key = next.key()?;
+            let name = self.get(key)?;
+            next = name.next;
+            Some((key, name))
+        })
+    }
+
+    /// A keyed hash of a path, which [`Names::find`] and [`Names::insert`] take.
+    pub(super) fn hash(&self, path: &str) -> u64 {
+        self.hasher.hash_one(path)
+    }
+
+    /// The name that a content has under a path.
+    pub(super) fn find(&self, key: ContentKey, content: &Content, path: &str, hash: u64) -> Option<NameKey> {
+        let is_it = |key: NameKey, name: &Name| {
+            name.tag() == tag_of(hash) && self.path_bytes(key) == path.as_bytes()
         };
-        *self.changed.entry((key, file.modified)).or_default() += 1;
-        if let Some(name) = self.names.get_mut(key) {
-            name.holders += 1;
-            name.newest = name.newest.max(file.modified);
+        let listed = self.listed(content).find(|(key, name)| is_it(*key, name)).map(|(key, _)| key);
+        if listed.is_some() || !content.has_unlisted() {
+            return listed;
         }
+        self.unlisted.get(&(key, hash)).copied().filter(|key| self.path_bytes(*key) == path.as_bytes())
     }
 
-    /// One live peer less has a content under a file's path.
-    pub(super) fn remove(&mut self, content: ContentKey, file: &FileEntry) {
-        let Some(key) = self.by_path.get(&(content, file.path.clone())).copied() else { return };
-        if let Some(count) = self.changed.get_mut(&(key, file.modified)) {
-            *count -= 1;
-            if *count == 0 {
-                self.changed.remove(&(key, file.modified));
-            }
+    /// Takes a name in that is not here, and lists it where there is room.
+    pub(super) fn insert(
+        &mut self,
+        key: ContentKey,
+        content: &mut Content,
+        path: &str,
+        hash: u64,
+    ) -> (NameKey, bool) {
+        let (mut all, mut used) = (0, 0);
+        for (_, name) in self.listed(content) {
+            all += 1;
+            used += usize::from(name.live > 0);
         }
-        let newest = self.changed.range((key, i64::MIN)..=(key, i64::MAX)).next_back();
-        match (newest.map(|((_, modified), _)| *modified), self.names.get_mut(key)) {
-            (Some(newest), Some(name)) => {
-                name.holders -= 1;
-                name.newest = newest;
-            }
-            _ => self.forget(key),
-        }
-    }
-
-    fn insert(&mut self, content: ContentKey, path: &SharePath) -> NameKey {
-        let kind = Kind::of_name(path.file_name());
-        let name = Name { content, path: path.clone(), kind, holders: 0, newest: i64::MIN };
-        let key = self.names.insert(name);
-        self.by_path.insert((content, path.clone()), key);
-        if self.listed.range(keys_of(content)).count() < limits::CONTENT_NAMES_MAX {
-            self.list(content, key);
+        let is_listed = used < limits::CONTENT_NAMES_MAX && all < CHAIN_MAX;
+        let at = self.paths.push(path);
+        let next = if is_listed { content.first_name } else { NameRef::UNLISTED };
+        let packed = pack(at, path.len(), hash);
+        let name = self.put(Name { packed, content: key, next, live: 0, known: 0, modified: 0 });
+        if is_listed {
+            content.first_name = name.into();
         } else {
-            self.waiting.insert((content, key));
+            content.set_unlisted(true);
+            self.unlisted.insert((key, hash), name);
         }
-        key
+        (name, is_listed)
     }
 
-    fn list(&mut self, content: ContentKey, key: NameKey) {
-        if let Some(name) = self.names.get(key) {
-            self.listed.insert((content, key));
-            self.text.add(key, &name.path);
-        }
-    }
-
-    fn forget(&mut self, key: NameKey) {
-        let Some(Name { content, path, .. }) = self.names.remove(key) else { return };
-        self.by_path.remove(&(content, path));
-        self.waiting.remove(&(content, key));
-        if self.listed.remove(&(content, key)) {
-            self.text.remove(key);
-            if let Some((_, next)) = self.waiting.range(keys_of(content)).next().copied() {
-                self.waiting.remove(&(content, next));
-                self.list(content, next);
+    fn put(&mut self, name: Name) -> NameKey {
+        match self.free.pop() {
+            Some(key) => {
+                if let Some(slot) = self.get_mut(key) {
+                    *slot = name;
+                }
+                key
             }
+            None => NameKey::from(self.slots.push(name)),
         }
     }
-}
 
-fn keys_of(content: ContentKey) -> std::ops::RangeInclusive<(ContentKey, NameKey)> {
-    (content, NameKey::MIN)..=(content, NameKey::MAX)
+    /// Takes a name out; its number is used again after [`Names::reuse`].
+    pub(super) fn remove(&mut self, key: NameKey, content: &mut Content) {
+        let Some(name) = self.get(key).copied() else { return };
+        if name.is_listed() {
+            self.unlink(key, name.next, content);
+        } else {
+            let hash = self.hash(self.path(key));
+            self.unlisted.remove(&(name.content, hash));
+        }
+        self.paths.remove(name.at(), name.len());
+        if let Some(slot) = self.get_mut(key) {
+            slot.packed = [u32::MAX; 2];
+        }
+    }
+
+    fn unlink(&mut self, key: NameKey, next: NameRef, content: &mut Content) {
+        if content.first_name.key() == Some(key) {
+            content.first_name = next;
+            return;
+        }
+        let before = self.listed(content).find(|(_, name)| name.next.key() == Some(key)).map(|(key, _)| key);
+        if let Some(before) = before.and_then(|key| self.get_mut(key)) {
+            before.next = next;
+        }
+    }
+
+    /// Numbers of removed names that nothing holds any more.
+    pub(super) fn reuse(&mut self, keys: impl IntoIterator<Item = NameKey>) {
+        self.free.extend(keys);
+    }
+
+    /// Slots, free ones among them.
+    pub(super) fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Appends a slot as a snapshot had it: a name of a content with its path and time, or a free one.
+    pub(super) fn restore(&mut self, in_use: Option<(ContentKey, &mut Content, &str, bool, u32)>) {
+        let Some((key, content, path, is_listed, modified)) = in_use else {
+            let gone = Name {
+                packed: [u32::MAX; 2],
+                content: ContentKey::from(u32::MAX),
+                next: NameRef::NONE,
+                live: 0,
+                known: 0,
+                modified: 0,
+            };
+            let key = NameKey::from(self.slots.push(gone));
+            self.free.push(key);
+            return;
+        };
+        let hash = self.hash(path);
+        let packed = pack(self.paths.push(path), path.len(), hash);
+        let next = if is_listed { content.first_name } else { NameRef::UNLISTED };
+        let name = Name { packed, content: key, next, live: 0, known: 0, modified };
+        let number = NameKey::from(self.slots.push(name));
+        if is_listed {
+            content.first_name = number.into();
+        } else {
+            content.set_unlisted(true);
+            self.unlisted.insert((key, hash), number);
+        }
+    }
+
+    /// Bytes of memory.
+    pub(super) fn bytes(&self) -> u64 {
+        let unlisted = self.unlisted.capacity() * 24;
+        self.slots.bytes() + self.paths.bytes() + (unlisted + self.free.capacity() * 4) as u64
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use peerage_wire::ContentHash;
 
+    use super::super::contents::Contents;
     use super::*;
-    use crate::query::Query;
 
-    fn file(number: usize, modified: i64) -> FileEntry {
-        let path = SharePath::parse(&format!("s/name x{number}")).unwrap();
-        FileEntry { path, size: 1, hash: ContentHash::of(b"x"), modified }
-    }
-
-    fn found(names: &Names) -> usize {
-        usize::try_from(names.text().find(&Query::parse("name").unwrap()).anywhere.len()).unwrap()
+    #[test]
+    fn names_are_found_listed_or_not_until_they_are_taken_out() {
+        let (mut names, mut contents) = (Names::default(), Contents::default());
+        let key = contents.insert(ContentHash::of(b"x"), 1);
+        let mut content = *contents.get(key).unwrap();
+        let path = |number: usize| format!("s/name {number}");
+        let mut keys = Vec::new();
+        for number in 0..limits::CONTENT_NAMES_MAX + 3 {
+            let hash = names.hash(&path(number));
+            let (name, is_listed) = names.insert(key, &mut content, &path(number), hash);
+            names.get_mut(name).unwrap().live = 1;
+            assert_eq!(is_listed, number < limits::CONTENT_NAMES_MAX);
+            keys.push(name);
+        }
+        let find = |names: &Names, content: &Content, number: usize| {
+            names.find(key, content, &path(number), names.hash(&path(number)))
+        };
+        for (number, name) in keys.iter().enumerate() {
+            assert_eq!(find(&names, &content, number), Some(*name));
+            assert_eq!(names.path(*name), path(number));
+        }
+        assert_eq!(names.listed(&content).count(), limits::CONTENT_NAMES_MAX);
+        for number in [0, 5, limits::CONTENT_NAMES_MAX - 1, limits::CONTENT_NAMES_MAX + 1] {
+            names.remove(keys[number], &mut content);
+            assert_eq!(find(&names, &content, number), None);
+        }
+        assert_eq!(names.listed(&content).count(), limits::CONTENT_NAMES_MAX - 3);
+        assert_eq!(size_of::<Name>(), 28);
     }
 
     #[test]
-    fn a_content_has_so_many_searched_names_and_the_others_move_up() {
-        let (mut names, content) = (Names::default(), ContentKey::from(0));
-        let most = limits::CONTENT_NAMES_MAX;
-        (0..most + 3).for_each(|number| names.add(content, &file(number, 0)));
-        names.add(ContentKey::from(1), &file(0, 0));
-        assert_eq!((found(&names), names.waiting.len()), (most + 1, 3));
-        names.remove(content, &file(5, 0)); // listed: one moves up
-        assert_eq!((found(&names), names.waiting.len()), (most + 1, 2));
-        names.remove(content, &file(most + 2, 0)); // waiting
-        assert_eq!((found(&names), names.waiting.len()), (most + 1, 1));
-        (0..most + 3).for_each(|number| names.remove(content, &file(number, 0)));
-        assert_eq!((found(&names), names.waiting.len(), names.names.len()), (1, 0, 1));
-    }
-
-    #[test]
-    fn the_newest_change_is_that_of_the_peers_that_are_left() {
-        let (mut names, content) = (Names::default(), ContentKey::from(0));
-        for modified in [5, 9, 9, -3] {
-            names.add(content, &file(0, modified));
-        }
-        let mut left = Vec::new();
-        for modified in [9, 5, 9, -3] {
-            names.remove(content, &file(0, modified));
-            let name = names.best_of(content).first().and_then(|key| names.get(*key));
-            left.push(name.map(|name| (name.newest, name.holders)));
-        }
-        assert_eq!(left, [Some((9, 3)), Some((9, 2)), Some((-3, 1)), None]);
+    fn times_beyond_what_is_kept_count_as_its_ends() {
+        assert_eq!([i64::MIN, -1, 7, i64::MAX].map(clamp_time), [0, 0, 7, u32::MAX]);
     }
 }

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use peerage_wire::api::{Doors, PeerRow, Source};
-use peerage_wire::{ContentHash, PeerId, PeerName, SharePath};
+use peerage_wire::{PeerId, PeerName, SharePath};
 
-use super::arena::{Arena, PeerKey};
+use super::arena::{Arena, NameKey, PeerKey};
 use super::away::Away;
 use super::leases::{Leases, Order};
 use super::manifest::Manifest;
+use super::names::Names;
 
 /// Hex digits by which a peer can be meant: fewer are likely to be a word.
 const ID_PREFIX_DIGITS_MIN: usize = 4;
@@ -28,6 +29,10 @@ pub(super) struct Peer {
     pub(super) doors: Doors,
     pub(super) order: Order,
     pub(super) manifest: Manifest,
+    /// The last record of the log that is about this peer and whose outcome is in memory.
+    pub(super) lsn: u64,
+    /// Whether it said goodbye: then only an announcement brings it back.
+    pub(super) has_left: bool,
 }
 
 impl Peer {
@@ -37,16 +42,17 @@ impl Peer {
             name: self.name.clone(),
             address: self.address,
             doors: self.doors,
-            files: self.manifest.len(),
-            bytes: clamp_bytes(self.manifest.bytes()),
+            files: self.manifest.len() as u64,
+            bytes: clamp_bytes(self.manifest.bytes),
         }
     }
 
-    /// As a source of `hash`, which goes by some of these names.
-    pub(super) fn source(&self, hash: ContentHash, names: &[&SharePath]) -> Source {
+    /// As a source of a content that goes by some of these names.
+    pub(super) fn source(&self, names: &Names, of_content: &[NameKey]) -> Source {
         // Only a door that goes by names needs to know where the content lies.
-        let its_own = |path: &&&SharePath| self.manifest.get(path).is_some_and(|file| file.hash == hash);
-        let path = self.doors.ftp.and_then(|_| names.iter().find(its_own)).map(|path| (*path).clone());
+        let its_own = |name: &&NameKey| self.manifest.has(names, **name);
+        let own = self.doors.ftp.and_then(|_| of_content.iter().find(its_own));
+        let path = own.and_then(|name| SharePath::parse(names.path(*name)).ok());
         Source {
             path,
             ftp: None,
@@ -102,6 +108,17 @@ impl Peers {
         if let Some(peer) = self.peers.remove(key) {
             self.by_id.remove(&peer.id);
         }
+    }
+
+    /// Every known peer.
+    pub(super) fn keys(&self) -> Vec<PeerKey> {
+        self.by_id.values().copied().collect()
+    }
+
+    /// Bytes of memory, about: a peer's record and name, its place in the books of ids and leases.
+    pub(super) fn bytes(&self) -> u64 {
+        const BOOKS_BYTES: usize = 250;
+        (self.by_id.len() * (size_of::<Peer>() + BOOKS_BYTES)) as u64
     }
 
     /// The live peers from an id on, by id.

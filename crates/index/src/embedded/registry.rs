@@ -1,62 +1,67 @@
 //! What peers tell: announcements, batches, heartbeats, and their leaving.
 //!
-//! Invariants: the contents hold exactly the files of the live peers' manifests. A call either does all it says or,
-//! when it fails, changes nothing.
+//! Whoever changes files takes the *turn*, so that one change after the other is worked out, put into the log and carried
+//! out. The lock on the state is held for small steps only, and given to those who wait after each: a search waits for a
+//! fraction of a millisecond, however large the batch is or the peer that leaves. So changes become visible one after the
+//! other, while a call returns only when all of them are, and are on disk.
+//!
+//! Invariants: a call either does all it says or, when it fails, changes nothing. A manifest, digest and order change in one
+//! step, at the end.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
-use peerage_wire::api::{
-    Announced, Announcement, Applied, BatchOrder, Change, Heartbeat, HeartbeatReply, Memory, Stats,
-};
+use hashbrown::{HashMap, HashSet};
+use peerage_wire::api::{Announced, Announcement, Applied, BatchOrder, Change, Heartbeat, HeartbeatReply};
 use peerage_wire::{PeerId, ShareDigest, limits};
 
-use super::arena::PeerKey;
-use super::contents::Contents;
+use super::Inner;
+use super::arena::{ContentKey, PeerKey};
+use super::away::{AWAY_FILES_MAX, AWAY_PEERS_MAX};
+use super::batch::{self, Draft};
+use super::disk::Record;
 use super::leases::{Order, Reading, Step};
 use super::manifest::Manifest;
-use super::peers::{Peer, Peers, clamp_bytes};
+use super::peers::Peer;
+use super::state::State;
 use crate::{Error, Moment, Result};
 
-/// Everything the engine holds.
-#[derive(Debug)]
-pub(super) struct Registry {
-    pub(super) peers: Peers,
-    pub(super) contents: Contents,
-    peer_files_max: u64,
-}
+/// Files that leave or come while the lock is held: some tenths of a millisecond.
+const FILES_PER_STEP: usize = 512;
 
-impl Default for Registry {
-    fn default() -> Self {
-        Self::with_limit(limits::PEER_FILES_MAX)
-    }
-}
-
-impl Registry {
-    fn with_limit(peer_files_max: u64) -> Self {
-        Self { peers: Peers::default(), contents: Contents::default(), peer_files_max }
-    }
-
+impl Inner {
     pub(super) fn announce(
-        &mut self,
+        &self,
         id: PeerId,
         what: &Announcement,
         seen_ip: IpAddr,
         now: Moment,
     ) -> Result<Announced> {
+        let _turn = self.turn.lock();
         let address = SocketAddr::new(seen_ip.to_canonical(), what.doors.native);
-        let key = self.peers.key(id).unwrap_or_else(|| self.peers.insert(stranger(id, what, address)));
-        let is_live = self.peers.leases.is_live(key);
-        let peer = self.peers.get_mut(key).ok_or(Error::UnknownPeer)?;
-        let reading = peer.order.announce(what.epoch, is_live)?;
-        (peer.name, peer.doors, peer.address) = (what.name.clone(), what.doors, address);
-        let resync = match reading {
-            Reading::Again { has_asked_for_all } => {
-                has_asked_for_all && peer.manifest.digest() != what.digest
-            }
-            Reading::New => self.compare(key, what.digest, is_live),
+        let found = self.state.read().peers.key(id);
+        let (is_live, order, digest) = match found {
+            Some(key) => self.standing_of(key),
+            None => (false, Order::starting(what.epoch), ShareDigest::default()),
         };
-        self.peers.away.back(key);
-        self.peers.leases.renew(key, now);
+        let mut order = order;
+        let reading = order.announce(what.epoch, is_live)?;
+        let (starts_over, drops, asked) = match reading {
+            Reading::Again { has_asked_for_all } => (false, false, has_asked_for_all),
+            Reading::New => (true, digest != what.digest, what.digest != kept(digest, what.digest)),
+        };
+        let what_for_log = what.clone();
+        let record = Record::Announce { peer: id, what: what_for_log, address, starts_over, drops, asked };
+        let lsn = self.log(&record)?;
+        let key = self.settle_announcement(id, what, address, (starts_over, drops, asked), lsn);
+        let mut state = self.state.write();
+        state.peers.away.back(key);
+        state.peers.leases.renew(key, now);
+        drop(state);
+        if !is_live {
+            self.turn_files(key, true);
+        }
+        let resync = asked && self.standing_of(key).2 != what.digest;
         Ok(Announced {
             lease_secs: limits::LEASE.as_secs(),
             heartbeat_secs: limits::HEARTBEAT.as_secs(),
@@ -65,91 +70,225 @@ impl Registry {
         })
     }
 
-    /// Keeps a peer's files where the digest is theirs, otherwise drops them; those kept are in the answers from now
-    /// on. Tells whether all must be sent: an empty share has nothing to send.
-    fn compare(&mut self, key: PeerKey, digest: ShareDigest, is_live: bool) -> bool {
-        let Some(peer) = self.peers.get_mut(key) else { return true };
-        if peer.manifest.digest() != digest {
-            let dropped = std::mem::take(&mut peer.manifest);
-            if is_live {
-                dropped.iter().for_each(|file| self.contents.remove(key, file));
-            }
-        } else if !is_live {
-            peer.manifest.iter().for_each(|file| self.contents.add(key, file));
+    /// Carries out what an announcement came to, but for the lease.
+    pub(super) fn settle_announcement(
+        &self,
+        id: PeerId,
+        what: &Announcement,
+        address: SocketAddr,
+        (starts_over, drops, asked): (bool, bool, bool),
+        lsn: u64,
+    ) -> PeerKey {
+        let mut state = self.state.write();
+        let key = state.peers.key(id).unwrap_or_else(|| state.peers.insert(stranger(id, what, address)));
+        drop(state);
+        if drops {
+            self.drop_files(key);
         }
-        let resync = peer.manifest.digest() != digest;
-        peer.order.answered(resync);
-        resync
+        let mut state = self.state.write();
+        if let Some(peer) = state.peers.get_mut(key) {
+            (peer.name, peer.doors, peer.address) = (what.name.clone(), what.doors, address);
+            if starts_over {
+                peer.order = Order::restored(what.epoch, 0, asked);
+            }
+            (peer.has_left, peer.lsn) = (false, lsn);
+        }
+        key
     }
 
-    pub(super) fn apply(&mut self, id: PeerId, order: BatchOrder, changes: Vec<Change>) -> Result<Applied> {
-        let key = self.peers.live_key(id).ok_or(Error::UnknownPeer)?;
-        let peer = self.peers.get_mut(key).ok_or(Error::UnknownPeer)?;
-        if peer.order.step(order)? == Step::Acknowledge {
-            return Ok(Applied { files: peer.manifest.len() });
+    pub(super) fn apply(&self, id: PeerId, order: BatchOrder, changes: Vec<Change>) -> Result<Applied> {
+        self.wait_for_room();
+        let mut record = Vec::new();
+        if self.disk.is_some() {
+            Record::encode_batch(&id, order, &changes, &mut record);
         }
-        let plan = peer.manifest.plan(changes);
-        if plan.files_after > self.peer_files_max {
+        let mut drafts = batch::drafts(changes);
+        self.look_ahead(&mut drafts);
+        let turn = self.turn.lock();
+        let state = self.state.read();
+        let key = state.peers.live_key(id).ok_or(Error::UnknownPeer)?;
+        let peer = state.peers.get(key).ok_or(Error::UnknownPeer)?;
+        if peer.order.step(order)? == Step::Acknowledge {
+            let (files, lsn) = (peer.manifest.len() as u64, peer.lsn);
+            drop((state, turn));
+            self.until_durable(lsn)?;
+            return Ok(Applied { files });
+        }
+        let plan = batch::plan(&state, &peer.manifest, drafts);
+        let files = plan.files_after(&peer.manifest);
+        if files > self.peer_files_max {
             return Err(Error::TooManyFiles);
         }
-        for replaced in peer.manifest.carry_out(plan) {
-            // Added before removed: a name or content that stays is not torn down and built again.
-            replaced.after.iter().for_each(|file| self.contents.add(key, file));
-            replaced.before.iter().for_each(|file| self.contents.remove(key, file));
+        if plan.adds() {
+            self.refuse_when_full(&state)?;
         }
-        peer.order.advance();
-        Ok(Applied { files: peer.manifest.len() })
+        drop(state);
+        let lsn = self.log_bytes(&record)?;
+        self.carry_out(key, plan, (order.epoch, order.seq + 1), lsn);
+        drop(turn);
+        self.until_durable(lsn)?;
+        Ok(Applied { files })
     }
 
-    pub(super) fn heartbeat(&mut self, id: PeerId, beat: Heartbeat, now: Moment) -> Result<HeartbeatReply> {
-        let key = self.peers.live_key(id).ok_or(Error::UnknownPeer)?;
-        let peer = self.peers.get(key).ok_or(Error::UnknownPeer)?;
+    /// Makes the terms of names that are not known yet, before anybody has to wait for it.
+    fn look_ahead(&self, drafts: &mut [Draft]) {
+        for drafts in drafts.chunks_mut(batch::CHANGES_PER_STEP) {
+            let state = self.state.read();
+            drafts.iter_mut().for_each(|draft| draft.look_up(&state));
+            drop(state);
+            drafts.iter_mut().for_each(Draft::split);
+        }
+    }
+
+    pub(super) fn heartbeat(&self, id: PeerId, beat: Heartbeat, now: Moment) -> Result<HeartbeatReply> {
+        let reply = |resync| HeartbeatReply { lease_secs: limits::LEASE.as_secs(), resync };
+        let mut state = self.state.write();
+        if let Some(key) = state.peers.live_key(id) {
+            let peer = state.peers.get(key).ok_or(Error::UnknownPeer)?;
+            peer.order.heartbeat(beat.epoch)?;
+            let resync = beat.digest.is_some_and(|digest| digest != peer.manifest.digest);
+            state.peers.leases.renew(key, now);
+            return Ok(reply(resync));
+        }
+        drop(state);
+        self.return_by(id, beat, now)?;
+        Ok(reply(false))
+    }
+
+    /// A peer whose lease ran out, or the index's memory of it, is back if what it says is what is known of it.
+    fn return_by(&self, id: PeerId, beat: Heartbeat, now: Moment) -> Result<()> {
+        let _turn = self.turn.lock();
+        let mut state = self.state.write();
+        let key = state.peers.key(id).ok_or(Error::UnknownPeer)?;
+        let peer = state.peers.get(key).filter(|peer| !peer.has_left).ok_or(Error::UnknownPeer)?;
         peer.order.heartbeat(beat.epoch)?;
-        let resync = beat.digest.is_some_and(|digest| digest != peer.manifest.digest());
-        self.peers.leases.renew(key, now);
-        Ok(HeartbeatReply { lease_secs: limits::LEASE.as_secs(), resync })
-    }
-
-    pub(super) fn quit(&mut self, id: PeerId) {
-        if let Some(key) = self.peers.live_key(id) {
-            self.leave(key);
-            self.forget_the_longest_away();
+        if beat.digest != Some(peer.manifest.digest) {
+            return Err(Error::UnknownPeer);
         }
+        let was_live = state.peers.leases.is_live(key);
+        state.peers.away.back(key);
+        state.peers.leases.renew(key, now);
+        drop(state);
+        if !was_live {
+            self.turn_files(key, true);
+        }
+        Ok(())
     }
 
-    pub(super) fn expire(&mut self, now: Moment) -> Vec<PeerId> {
-        let ended = self.peers.leases.ended(now);
+    pub(super) fn quit(&self, id: PeerId) -> Result<()> {
+        let _turn = self.turn.lock();
+        let Some(key) = self.state.read().peers.live_key(id) else { return Ok(()) };
+        let lsn = self.log(&Record::Quit { peer: id })?;
+        if let Some(peer) = self.state.write().peers.get_mut(key) {
+            (peer.has_left, peer.lsn) = (true, lsn);
+        }
+        self.leave(key);
+        self.forget_the_longest_away()
+    }
+
+    pub(super) fn expire(&self, now: Moment) -> Result<Vec<PeerId>> {
+        let _turn = self.turn.lock();
+        let ended = self.state.read().peers.leases.ended(now);
         ended.iter().for_each(|key| self.leave(*key));
+        let state = self.state.read();
         let mut ids: Vec<PeerId> =
-            ended.into_iter().filter_map(|key| self.peers.get(key)).map(|peer| peer.id).collect();
-        self.forget_the_longest_away();
+            ended.into_iter().filter_map(|key| state.peers.get(key)).map(|peer| peer.id).collect();
+        drop(state);
+        self.forget_the_longest_away()?;
         ids.sort_unstable();
-        ids
+        Ok(ids)
     }
 
-    pub(super) fn stats(&self) -> Stats {
-        Stats {
-            peers: self.peers.leases.len() as u64,
-            files: self.contents.files(),
-            contents: self.contents.len(),
-            bytes: clamp_bytes(self.contents.bytes()),
-            memory: Memory::default(),
+    fn leave(&self, key: PeerKey) {
+        let mut state = self.state.write();
+        state.peers.leases.end(key);
+        let files = state.peers.get(key).map_or(0, |peer| peer.manifest.len() as u64);
+        state.peers.away.leave(key, files);
+        drop(state);
+        self.turn_files(key, false);
+    }
+
+    /// Brings all files of a peer into the answers, or takes them out.
+    fn turn_files(&self, key: PeerKey, is_coming: bool) {
+        let mut seen = std::collections::HashSet::new();
+        self.for_files_of(key, |state, files| state.turn(key, is_coming, files, &mut seen));
+    }
+
+    /// Takes all files of a peer out of memory.
+    pub(super) fn drop_files(&self, key: PeerKey) {
+        let mut left: HashMap<ContentKey, u32> = HashMap::new();
+        self.for_files_of(key, |state, files| {
+            let is_live = state.peers.leases.is_live(key);
+            for at in files {
+                let Some(manifest) = state.peers.get(key).map(|peer| &peer.manifest) else { return };
+                let Some(name) = manifest.names.get(at).copied() else { return };
+                let Some(content) = state.names.get(name).map(|name| name.content) else { continue };
+                let (odd, repeats) = (manifest.odd(name), manifest.repeats(content).unwrap_or(1));
+                let left = left.entry(content).or_insert(repeats);
+                *left = left.saturating_sub(1);
+                let is_last = *left == 0;
+                state.remove(key, is_live, is_last, name, odd);
+            }
+        });
+        let mut state = self.state.write();
+        if let Some(peer) = state.peers.get_mut(key) {
+            peer.manifest = Manifest::default();
+        }
+        let disputed: HashSet<ContentKey> = left.into_keys().collect();
+        disputed.into_iter().for_each(|content| state.decide(content));
+    }
+
+    fn for_files_of(&self, key: PeerKey, mut act: impl FnMut(&mut State, Range<usize>)) {
+        let files = self.state.read().peers.get(key).map_or(0, |peer| peer.manifest.len());
+        for from in (0..files).step_by(FILES_PER_STEP) {
+            self.step(|state| act(state, from..files.min(from + FILES_PER_STEP)));
         }
     }
 
-    fn leave(&mut self, key: PeerKey) {
-        self.peers.leases.end(key);
-        let Some(peer) = self.peers.get(key) else { return };
-        peer.manifest.iter().for_each(|file| self.contents.remove(key, file));
-        let files = peer.manifest.len();
-        self.peers.away.leave(key, files);
-    }
-
-    fn forget_the_longest_away(&mut self) {
-        while let Some(key) = self.peers.away.forget() {
-            self.peers.forget(key);
+    fn forget_the_longest_away(&self) -> Result<()> {
+        loop {
+            let mut state = self.state.write();
+            let files_max = match self.memory_max_bytes {
+                // Near the ceiling those that are away make room for those that are here.
+                Some(max) if state.memory().total_bytes > max / 100 * 95 => 0,
+                _ => AWAY_FILES_MAX,
+            };
+            let Some(key) = state.peers.away.forget(AWAY_PEERS_MAX, files_max) else { return Ok(()) };
+            let id = state.peers.get(key).map(|peer| peer.id);
+            drop(state);
+            if let Some(id) = id {
+                self.log(&Record::Forget { peer: id })?;
+            }
+            self.forget(key);
         }
     }
+
+    pub(super) fn forget(&self, key: PeerKey) {
+        self.drop_files(key);
+        let mut state = self.state.write();
+        state.peers.away.back(key);
+        state.peers.forget(key);
+    }
+
+    fn standing_of(&self, key: PeerKey) -> (bool, Order, ShareDigest) {
+        let state = self.state.read();
+        let is_live = state.peers.leases.is_live(key);
+        match state.peers.get(key) {
+            Some(peer) => (is_live, peer.order, peer.manifest.digest),
+            None => (false, Order::starting(0), ShareDigest::default()),
+        }
+    }
+
+    fn refuse_when_full(&self, state: &State) -> Result<()> {
+        let Some(max_bytes) = self.memory_max_bytes else { return Ok(()) };
+        let used_bytes = state.memory().total_bytes;
+        if used_bytes >= max_bytes { Err(Error::Full { used_bytes, max_bytes }) } else { Ok(()) }
+    }
+}
+
+/// The digest of what is kept of a share by a peer that announces another: everything, or nothing.
+fn kept(held: ShareDigest, announced: ShareDigest) -> ShareDigest {
+    if held == announced { held } else { ShareDigest::default() }
 }
 
 fn stranger(id: PeerId, what: &Announcement, address: SocketAddr) -> Peer {
@@ -160,60 +299,7 @@ fn stranger(id: PeerId, what: &Announcement, address: SocketAddr) -> Peer {
         doors: what.doors,
         order: Order::starting(what.epoch),
         manifest: Manifest::default(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use peerage_wire::api::Doors;
-    use peerage_wire::{ContentHash, FileEntry, SharePath};
-
-    use super::super::away::AWAY_PEERS_MAX;
-    use super::*;
-
-    const NOW: Moment = Moment::from_millis(0);
-
-    fn id(number: u32) -> PeerId {
-        PeerId::from_bytes(*ContentHash::of(&number.to_le_bytes()).as_bytes())
-    }
-
-    fn announce(registry: &mut Registry, number: u32, epoch: u64) -> Result<Announced> {
-        let what = Announcement {
-            name: "a".parse().unwrap(),
-            doors: Doors::native(1),
-            epoch,
-            digest: ShareDigest::default(),
-        };
-        registry.announce(id(number), &what, [127, 0, 0, 1].into(), NOW)
-    }
-
-    fn add(name: &str) -> Change {
-        let path = SharePath::parse(name).unwrap();
-        Change::Add(FileEntry { path, size: 1, hash: ContentHash::of(b"x"), modified: 0 })
-    }
-
-    #[test]
-    fn a_batch_beyond_the_limit_changes_nothing_and_may_be_sent_smaller() {
-        let mut registry = Registry::with_limit(2);
-        announce(&mut registry, 0, 1).unwrap();
-        let batch = |seq| BatchOrder { epoch: 1, seq };
-        assert_eq!(registry.apply(id(0), batch(0), vec![add("s/a")]), Ok(Applied { files: 1 }));
-        let three = vec![add("s/b"), add("s/c")];
-        assert_eq!(registry.apply(id(0), batch(1), three), Err(Error::TooManyFiles));
-        assert_eq!((registry.stats().files, registry.contents.files()), (1, 1));
-        let swap = vec![add("s/b"), add("s/c"), Change::Remove { path: SharePath::parse("s/a").unwrap() }];
-        assert_eq!(registry.apply(id(0), batch(1), swap), Ok(Applied { files: 2 }));
-    }
-
-    #[test]
-    fn a_peer_away_too_long_is_a_new_one() {
-        let mut registry = Registry::default();
-        let most = u32::try_from(AWAY_PEERS_MAX).unwrap();
-        for number in 0..=most {
-            announce(&mut registry, number, 9).unwrap();
-            registry.quit(id(number));
-        }
-        assert!(announce(&mut registry, 1, 8).is_err());
-        assert!(announce(&mut registry, 0, 8).is_ok());
+        lsn: 0,
+        has_left: false,
     }
 }

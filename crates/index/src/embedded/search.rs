@@ -1,30 +1,49 @@
-//! A search: names that match become contents, which are filtered, counted and put in order, a page at a time.
+//! A search: the parts of the text index give names that may match, most sources first; those that do become contents,
+//! which are filtered, counted and put in order, a page at a time.
+//!
+//! **The early end.** A search by rank counts what it finds until there are more than [`limits::TOTAL_EXACT_MAX`]. From
+//! then on it looks only at blocks of names that can still be among the best: each has a bound on the sources of its
+//! contents, and bounds are never too low. So what is left out can't belong on the page, and the page is exact.
 //!
 //! Invariants: a page depends on nothing but what is registered and its parameters. A later page reads the words as the
 //! first did, even when something else would match by then.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
-use std::ops::Range;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
+use hashbrown::HashSet;
 use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
-use peerage_wire::limits;
+use peerage_wire::{Kind, SharePath, limits};
 
-use super::arena::{ContentKey, NameKey, PeerKey};
-use super::contents::Content;
+use super::arena::{ContentKey, Key, NameKey};
+use super::contents::{Content, hash_prefix};
+use super::filter::Filter;
 use super::listing::page_rows;
 use super::names::Name;
-use super::registry::Registry;
-use super::text::Found;
+use super::segments::{BLOCK, Bits, Bound, Plan, Segment, WINDOW};
+use super::state::State;
 use crate::cursor::Cursor;
 use crate::query::{Place, Query};
-use crate::rank::{ByName, Standing};
+use crate::rank::{self, ByName, Standing};
+use crate::terms::NameTerms;
 use crate::{Error, Result};
 
-impl Registry {
+/// Names looked at where every match must be, since the order is none by sources: beyond it the answer is of the most
+/// shared ones, and says that there are more.
+const LOOKED_AT_MAX: usize = 200_000;
+/// Windows looked into before a search that finds little among very common words is content with what it has: some
+/// milliseconds.
+const WINDOWS_MAX: usize = 4_096;
+
+impl State {
     pub(super) fn search(&self, params: &SearchParams) -> Result<Page<Hit>> {
         let query = Query::parse(&params.q)?;
-        let search = Search::new(self, params);
+        let search = Search {
+            state: self,
+            filter: Filter::of(self, params, &query),
+            sort: params.sort.unwrap_or_default(),
+            most: page_rows(params.limit, limits::HITS_DEFAULT),
+        };
         match params.cursor.as_deref().map(Cursor::parse).transpose()? {
             None => {
                 let readings = [Matched::Exact, Matched::Substring, Matched::Typo];
@@ -48,148 +67,302 @@ fn nothing() -> Page<Hit> {
 }
 
 struct Search<'a> {
-    registry: &'a Registry,
-    params: &'a SearchParams,
+    state: &'a State,
+    filter: Filter,
     sort: Sort,
-    peers: Option<Vec<PeerKey>>,
+    most: usize,
 }
 
-/// A name that matched; sorted, those of one content are together, the best placed first.
-type Match = (ContentKey, Place, NameKey);
-
-/// A content that passed the filters: where it stands, and which of the matches are its names.
-struct Candidate {
-    standing: Standing,
-    content: ContentKey,
-    matches: Range<usize>,
+impl Search<'_> {
+    fn page(&self, query: &Query, how: Matched, after: Option<&Standing>) -> Page<Hit> {
+        let mut tally = Tally {
+            search: self,
+            query,
+            after,
+            best: BTreeSet::new(),
+            seen: HashSet::new(),
+            total: 0,
+            is_exact: true,
+            looked_at: 0,
+            windows: 0,
+            terms: NameTerms::default(),
+        };
+        match self.filter.few(self.state) {
+            Some(contents) => contents.into_iter().for_each(|key| tally.look_at_content(key)),
+            None => tally.look_through_the_text(),
+        }
+        tally.page(how)
+    }
 }
 
-impl<'a> Search<'a> {
-    fn new(registry: &'a Registry, params: &'a SearchParams) -> Self {
-        let peers = params.peer.as_deref().map(|text| registry.peers.meant(text));
-        Self { registry, params, sort: params.sort.unwrap_or_default(), peers }
+/// What was found so far.
+struct Tally<'a> {
+    search: &'a Search<'a>,
+    query: &'a Query,
+    after: Option<&'a Standing>,
+    /// The best after `after`, one more than a page has.
+    best: BTreeSet<(Standing, ContentKey)>,
+    /// Contents of several names that were counted.
+    seen: HashSet<ContentKey>,
+    total: u64,
+    is_exact: bool,
+    looked_at: usize,
+    windows: usize,
+    terms: NameTerms,
+}
+
+/// A part of the text index as one query sees it.
+struct Part<'a> {
+    names: &'a [u32],
+    contents: &'a [u32],
+    segment: Option<&'a Segment>,
+    plan: Plan<'a>,
+}
+
+impl<'a> Tally<'a> {
+    fn look_through_the_text(&mut self) {
+        let mut bits = Bits::default();
+        let mut parts = self.parts();
+        // The largest first: it has the most shared contents, so the others are soon left out.
+        parts.sort_by_key(|part| Reverse(part.names.len()));
+        for part in &mut parts {
+            self.look_through(part, &mut bits);
+        }
     }
 
-    fn page(&self, query: &Query, how: Matched, after: Option<&Standing>) -> Page<Hit> {
-        let matches = self.matches(&self.registry.contents.names().text().find(query));
-        let most = page_rows(self.params.limit, limits::HITS_DEFAULT);
-        let (total, mut best) = self.best(&matches, after, most + 1);
-        let has_more = best.len() > most;
-        best.truncate(most);
+    fn parts(&self) -> Vec<Part<'a>> {
+        let (text, kind) = (&self.search.state.text, self.search.filter.one_kind());
+        let segments = text.segments.iter().filter_map(|segment| {
+            let plan = segment.plan(self.query, kind)?;
+            let (names, contents) = (segment.names(), segment.contents());
+            Some(Part { names, contents, segment: Some(segment), plan })
+        });
+        let memtables = text.frozen.iter().map(AsRef::as_ref).chain([&text.memtable]);
+        let memtables = memtables.filter_map(|memtable| {
+            let plan = memtable.plan(self.query, kind)?;
+            Some(Part { names: memtable.names(), contents: memtable.contents(), segment: None, plan })
+        });
+        segments.chain(memtables).collect()
+    }
+
+    fn look_through(&mut self, part: &mut Part<'a>, bits: &mut Bits) {
+        let mut window = 0;
+        while let Some(next) = part.plan.next(window) {
+            window = next + 1;
+            let mask = Mask::of(self, part, next);
+            if mask.is_empty() || !self.may_go_on() || !part.plan.fill(next, bits) {
+                continue;
+            }
+            self.windows += 1;
+            for word in 0..bits.anywhere.len() {
+                let mut left = mask.word(word, bits);
+                while left != 0 {
+                    let bit = left.trailing_zeros() as usize;
+                    left &= left - 1;
+                    let at = next * WINDOW + word * 64 + bit;
+                    if let (Some(name), Some(content)) = (part.names.get(at), part.contents.get(at)) {
+                        let is_set = |plane: &[u64; 256]| plane[word] >> bit & 1 == 1;
+                        let place = if is_set(&bits.in_file) { Place::File } else { Place::Folder };
+                        let (name, content) = (NameKey::from(*name), ContentKey::from(*content));
+                        self.look_at(name, content, place, is_set(&bits.check));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether there is budget left; where there is none, what is found is of the most shared.
+    fn may_go_on(&mut self) -> bool {
+        let may = self.windows < WINDOWS_MAX && self.looked_at < LOOKED_AT_MAX;
+        self.is_exact &= may;
+        may
+    }
+
+    fn is_counting(&self) -> bool {
+        self.search.sort != Sort::Rank || self.total <= limits::TOTAL_EXACT_MAX
+    }
+
+    /// The last of the page, where it is full.
+    fn worst(&self) -> Option<&Standing> {
+        let is_full = self.best.len() > self.search.most;
+        self.best.last().filter(|_| is_full).map(|(standing, _)| standing)
+    }
+
+    fn look_at(&mut self, key: NameKey, content_key: ContentKey, place: Place, must_check: bool) {
+        let state = self.search.state;
+        let (Some(name), Some(content)) = (state.names.get(key), state.contents.get(content_key)) else { return };
+        self.looked_at += 1;
+        if name.live == 0 || !self.search.filter.passes(content_key, content) {
+            return;
+        }
+        let place = if must_check || self.search.filter.asks_names() {
+            let Some(place) = self.place_of(key) else { return };
+            place
+        } else {
+            place
+        };
+        let is_only = state.names.listed(content).nth(1).is_none();
+        if is_only || self.seen.insert(content_key) {
+            self.total += 1;
+        } else if self.search.sort != Sort::Rank {
+            return;
+        }
+        if let Some(standing) = self.standing(key, name, content, place, is_only) {
+            self.enter(standing, content_key);
+        }
+    }
+
+    /// A content's standing, which depends on all of its names.
+    fn standing(
+        &mut self,
+        key: NameKey,
+        name: &Name,
+        content: &Content,
+        place: Place,
+        is_only: bool,
+    ) -> Option<Standing> {
+        let rank = |place| Standing::Rank(place, Reverse(u64::from(content.live())), content.hash);
+        match self.search.sort {
+            Sort::Rank if is_only || place == Place::File => Some(rank(place)),
+            // It may stand better by another name, which costs a look at all of them: not for one that is too low anyway.
+            Sort::Rank if self.worst().is_some_and(|worst| *worst < rank(place)) => None,
+            Sort::Rank => self.matching(content).iter().map(|(place, _)| rank(*place)).min(),
+            Sort::Size => Some(Standing::Size(Reverse(content.size), content.hash)),
+            Sort::Name if is_only => self.by_name(key, content),
+            Sort::Name => {
+                let names = self.matching(content);
+                names.iter().filter_map(|(_, key)| self.by_name(*key, content)).min()
+            }
+            Sort::Newest if is_only => Some(Standing::Newest(Reverse(name.modified.into()), content.hash)),
+            Sort::Newest => {
+                let names = self.matching(content);
+                let state = self.search.state;
+                let times = names.iter().filter_map(|(_, key)| state.names.get(*key)).map(|name| name.modified);
+                times.max().map(|newest| Standing::Newest(Reverse(newest.into()), content.hash))
+            }
+        }
+    }
+
+    fn by_name(&self, key: NameKey, content: &Content) -> Option<Standing> {
+        Some(Standing::Name(ByName(self.search.state.path(key)?), content.hash))
+    }
+
+    fn enter(&mut self, standing: Standing, content: ContentKey) {
+        let is_too_early = self.after.is_some_and(|after| standing <= *after);
+        if is_too_early || self.worst().is_some_and(|worst| *worst <= standing) {
+            return;
+        }
+        self.best.insert((standing, content));
+        if self.best.len() > self.search.most + 1 {
+            self.best.pop_last();
+        }
+    }
+
+    /// A content that was asked for otherwise than by words.
+    fn look_at_content(&mut self, key: ContentKey) {
+        let state = self.search.state;
+        let Some(content) = state.contents.get(key) else { return };
+        if content.live() == 0 || !self.search.filter.passes(key, content) {
+            return;
+        }
+        let names = self.matching(content);
+        let Some((place, name_key)) = names.iter().min().copied() else { return };
+        self.total += 1;
+        if let Some(name) = state.names.get(name_key)
+            && let Some(standing) = self.standing(name_key, name, content, place, names.len() == 1)
+        {
+            self.enter(standing, key);
+        }
+    }
+
+    /// The names of a content that match, with their places.
+    fn matching(&mut self, content: &Content) -> Vec<(Place, NameKey)> {
+        let state = self.search.state;
+        let live = state.names.listed(content).filter(|(_, name)| name.live > 0);
+        live.filter_map(|(key, _)| Some((self.place_of(key)?, key))).collect()
+    }
+
+    fn place_of(&mut self, key: NameKey) -> Option<Place> {
+        let path = self.search.state.names.path(key);
+        if !self.search.filter.takes_name(path) {
+            return None;
+        }
+        self.terms.read(path);
+        self.query.find(&self.terms)
+    }
+
+    fn page(mut self, how: Matched) -> Page<Hit> {
+        let mut best: Vec<(Standing, ContentKey)> = std::mem::take(&mut self.best).into_iter().collect();
+        let has_more = best.len() > self.search.most;
+        best.truncate(self.search.most);
         let last = best.last().filter(|_| has_more);
-        let cursor = last.and_then(|last| Cursor::Search(how, last.standing.clone()).to_text());
-        let hits = best.iter().filter_map(|candidate| self.hit(candidate, &matches)).collect();
-        let exact = total <= limits::TOTAL_EXACT_MAX;
-        let total = Total { value: total.min(limits::TOTAL_EXACT_MAX), exact };
+        let cursor = last.and_then(|(standing, _)| Cursor::Search(how, standing.clone()).to_text());
+        let hits = best.iter().filter_map(|(_, key)| self.hit(*key)).collect();
+        let exact = self.is_exact && self.total <= limits::TOTAL_EXACT_MAX;
+        let total = Total { value: self.total.min(limits::TOTAL_EXACT_MAX), exact };
         Page { total, hits, cursor, matched: Some(how) }
     }
 
-    fn matches(&self, found: &Found) -> Vec<Match> {
-        let names = self.registry.contents.names();
-        let mut in_file = found.in_file.iter().peekable();
-        let mut matches = Vec::with_capacity(usize::try_from(found.anywhere.len()).unwrap_or_default());
-        for number in &found.anywhere {
-            let place = if in_file.next_if_eq(&number).is_some() { Place::File } else { Place::Folder };
-            let key = NameKey::from(number);
-            matches.extend(names.get(key).map(|name| (name.content, place, key)));
-        }
-        matches.sort_unstable();
-        matches
+    fn hit(&mut self, key: ContentKey) -> Option<Hit> {
+        let state = self.search.state;
+        let mut names = self.matching(state.contents.get(key)?);
+        state.sort_names(&mut names);
+        let names: Vec<NameKey> = names.into_iter().map(|(_, name)| name).collect();
+        state.hit(key, &names, 0)
     }
+}
 
-    /// Counts the contents that pass the filters, and keeps so many of those that stand after a place, in order.
-    fn best(&self, matches: &[Match], after: Option<&Standing>, most: usize) -> (u64, Vec<Candidate>) {
-        let (mut total, mut start) = (0, 0);
-        let mut best = BinaryHeap::with_capacity(most + 1);
-        for group in matches.chunk_by(|left, right| left.0 == right.0) {
-            let range = start..start + group.len();
-            start = range.end;
-            let Some(candidate) = self.candidate(group, range) else { continue };
-            total += 1;
-            if after.is_some_and(|after| candidate.standing <= *after) {
-                continue;
+/// Which candidates of a window are looked at.
+struct Mask {
+    /// Of each block: those in the file's own name, and the others.
+    blocks: Option<[(bool, bool); WINDOW / BLOCK]>,
+}
+
+impl Mask {
+    fn of(tally: &Tally<'_>, part: &Part<'_>, window: usize) -> Self {
+        let (Some(segment), false) = (part.segment, tally.is_counting()) else { return Self { blocks: None } };
+        let Some(Standing::Rank(place, Reverse(live), hash)) = tally.worst() else { return Self { blocks: None } };
+        let blocks = std::array::from_fn(|at| {
+            let block = window * (WINDOW / BLOCK) + at;
+            if block * BLOCK >= part.names.len() {
+                return (false, false);
             }
-            if best.len() < most {
-                best.push(candidate);
-            } else if let Some(mut worst) = best.peek_mut().filter(|worst| candidate < **worst) {
-                *worst = candidate; // most candidates end at that comparison
+            let can_pass = may_beat(segment.bound(block), *live, hash_prefix(hash));
+            match place {
+                Place::File => (can_pass, false),
+                Place::Folder => (true, can_pass),
             }
-        }
-        (total, best.into_sorted_vec())
+        });
+        Self { blocks: Some(blocks) }
     }
 
-    fn candidate(&self, group: &[Match], matches: Range<usize>) -> Option<Candidate> {
-        let (key, place, _) = *group.first()?;
-        let content = self.registry.contents.get(key)?;
-        if !self.passes(key, content) {
-            return None;
+    fn is_empty(&self) -> bool {
+        self.blocks.is_some_and(|blocks| blocks.iter().all(|block| *block == (false, false)))
+    }
+
+    fn word(&self, word: usize, bits: &Bits) -> u64 {
+        let Some(blocks) = &self.blocks else { return bits.anywhere[word] };
+        match blocks[word / (BLOCK / 64)] {
+            (_, true) => bits.anywhere[word],
+            (true, false) => bits.in_file[word],
+            (false, false) => 0,
         }
-        // The first name costs a sort of the group, so it is looked for only where something depends on it.
-        if let Some(kind) = self.params.kind
-            && self.first_name(group)?.kind != kind
-        {
-            return None;
-        }
-        let standing = match self.sort {
-            Sort::Rank => Standing::Rank(place, Reverse(content.sources), content.hash),
-            Sort::Size => Standing::Size(Reverse(content.size), content.hash),
-            Sort::Name => Standing::Name(ByName(self.first_name(group)?.path.clone()), content.hash),
-            Sort::Newest => Standing::Newest(Reverse(self.newest(group)?), content.hash),
+    }
+}
+
+/// Whether a block can hold a content that stands before one of so many sources and such a hash.
+fn may_beat(bound: Bound, live: u64, prefix: u32) -> bool {
+    let most = (1_u64 << bound.class) - 1;
+    most > live || (most == live && bound.min_hash <= prefix)
+}
+
+impl State {
+    /// Brings one content's names into the order in which they are shown.
+    pub(super) fn sort_names(&self, names: &mut [(Place, NameKey)]) {
+        let order = |(place, key): &(Place, NameKey)| {
+            let live = self.names.get(*key).map_or(0, |name| name.live);
+            rank::name_order(*place, live.into(), self.names.path(*key))
         };
-        Some(Candidate { standing, content: key, matches })
-    }
-
-    fn passes(&self, key: ContentKey, content: &Content) -> bool {
-        let SearchParams { min_size, max_size, .. } = self.params;
-        min_size.is_none_or(|min| content.size >= min)
-            && max_size.is_none_or(|max| content.size <= max)
-            && self
-                .peers
-                .as_ref()
-                .is_none_or(|peers| peers.iter().any(|p| self.registry.contents.has(*p, key)))
-    }
-
-    fn first_name(&self, group: &[Match]) -> Option<&Name> {
-        let first = match group {
-            [(_, _, only)] => *only,
-            _ => *self.names_in_order(group).first()?,
-        };
-        self.registry.contents.names().get(first)
-    }
-
-    fn names_in_order(&self, group: &[Match]) -> Vec<NameKey> {
-        let mut names: Vec<_> = group.iter().map(|(_, place, name)| (*place, *name)).collect();
-        self.registry.contents.names().sort(&mut names);
-        names.into_iter().map(|(_, name)| name).collect()
-    }
-
-    fn newest(&self, group: &[Match]) -> Option<i64> {
-        let names = self.registry.contents.names();
-        group.iter().filter_map(|(_, _, name)| names.get(*name)).map(|name| name.newest).max()
-    }
-
-    fn hit(&self, candidate: &Candidate, matches: &[Match]) -> Option<Hit> {
-        let group = matches.get(candidate.matches.clone())?;
-        self.registry.hit(candidate.content, &self.names_in_order(group))
+        names.sort_unstable_by(|left, right| order(left).cmp(&order(right)));
     }
 }
-
-impl Ord for Candidate {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.standing.cmp(&other.standing)
-    }
-}
-
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Candidate {
-    fn eq(&self, other: &Self) -> bool {
-        self.standing == other.standing
-    }
-}
-
-impl Eq for Candidate {}
