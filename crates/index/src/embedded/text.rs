@@ -41,8 +41,9 @@ struct Postings {
 impl Text {
     /// Takes a name in.
     pub(super) fn add(&mut self, name: NameKey, path: &SharePath) {
-        let NameTerms { terms, file_start } = NameTerms::of(path);
-        let terms: Vec<TermKey> = terms.iter().map(|term| self.term(term)).collect();
+        let name_terms = NameTerms::of(path);
+        let file_start = name_terms.file_start;
+        let terms: Vec<TermKey> = name_terms.iter().map(|term| self.term(term)).collect();
         for (position, term) in terms.iter().enumerate() {
             if let Some(postings) = self.postings.get_mut(*term) {
                 postings.anywhere.insert(name.into());

@@ -174,7 +174,7 @@ proptest! {
         if is_plain(file_name) {
             prop_assert_eq!(Query::parse(file_name).unwrap().find(&terms), Some(Place::File));
         }
-        if terms.file_start > 0 && !terms.terms.is_empty() {
+        if terms.file_start > 0 && !terms.is_empty() {
             prop_assert!(Query::parse(&quoted(path.as_str())).unwrap().find(&terms).is_some());
         }
     }
