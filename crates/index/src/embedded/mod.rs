@@ -21,6 +21,7 @@ mod peers;
 mod contents;
 mod names;
 mod text;
+mod told;
 mod votes;
 
 mod listing;

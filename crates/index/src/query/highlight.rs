@@ -30,6 +30,21 @@ impl Query {
         let ranges = found.into_iter().filter_map(|span| origin(&pieces, text.len(), span));
         merged(ranges.collect())
     }
+
+    /// The same as an answer has it: for each name in characters; empty where no name has any.
+    #[must_use]
+    pub fn hit_highlights(&self, names: &[SharePath]) -> Vec<Vec<[u32; 2]>> {
+        let all: Vec<_> = names.iter().map(|name| in_chars(name.as_str(), &self.highlights(name))).collect();
+        if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
+    }
+}
+
+fn in_chars(text: &str, ranges: &[Range<usize>]) -> Vec<[u32; 2]> {
+    let chars_before = |at: usize| {
+        let chars = text.get(..at).map_or(0, |before| before.chars().count());
+        u32::try_from(chars).unwrap_or(u32::MAX)
+    };
+    ranges.iter().map(|range| [chars_before(range.start), chars_before(range.end)]).collect()
 }
 
 impl Run {
@@ -135,6 +150,15 @@ mod tests {
         }
         assert_eq!(marked("marin flac", Matched::Substring, "s/submarine.flac"), "s/sub[marin]e.[flac]");
         assert_eq!(marked("beatels yello", Matched::Typo, "Beatles/Yellow"), "[Beatles]/[Yello]w");
+    }
+
+    #[test]
+    fn an_answer_counts_characters() {
+        let names = ["s/été yellow", "yellow/東京 x"].map(|path| SharePath::parse(path).unwrap());
+        let highlights = |query: &str| Query::parse(query).unwrap().hit_highlights(&names);
+        assert_eq!(highlights("yello"), [[[6, 11]], [[0, 5]]]);
+        assert_eq!(highlights("ete OR x yellow"), [vec![[2, 5], [6, 12]], vec![[0, 6], [10, 11]]]);
+        assert_eq!(highlights("peer:nas"), Vec::<Vec<[u32; 2]>>::new());
     }
 
     proptest! {
