@@ -91,16 +91,17 @@ impl Run {
         &self.patterns
     }
 
-    /// The best place at which a name's terms match, if they do.
+    /// The best place at which a name's terms match, if they do. Asks for no memory.
     #[must_use]
     pub fn find(&self, name: &NameTerms) -> Option<Place> {
-        let windows = name.terms.windows(self.patterns.len()).enumerate();
-        let starts = windows.filter(|(_, terms)| self.fits(terms)).map(|(start, _)| start);
-        starts.max().map(|start| if start >= name.file_start { Place::File } else { Place::Folder })
+        let last_start = name.len().checked_sub(self.patterns.len())?;
+        let start = (0..=last_start).rev().find(|start| self.fits_at(name, *start))?;
+        Some(if start >= name.file_start { Place::File } else { Place::Folder })
     }
 
-    fn fits(&self, terms: &[String]) -> bool {
-        self.patterns.iter().zip(terms).all(|(pattern, term)| pattern.fits(term))
+    /// Whether the terms from this one on are what is asked for.
+    pub(crate) fn fits_at(&self, name: &NameTerms, start: usize) -> bool {
+        self.patterns.iter().zip(start..).all(|(pattern, position)| pattern.fits(name.get(position)))
     }
 
     /// Letters and digits in all.

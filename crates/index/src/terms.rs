@@ -12,42 +12,121 @@
 //! 5. A file name in which nothing of this is left (`---`) is one term as a whole.
 //!
 //! Invariants: no function here fails or panics on any text. Equal texts, composed or decomposed, give equal terms.
+//! Every term is a part of the folded text, so a name's terms are one text and where each begins and ends.
+
+mod cut;
+mod fold;
+
+use std::ops::Range;
 
 use peerage_wire::SharePath;
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 
-/// The terms of a share path in their order, the folders' first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+pub use cut::is_cjk;
+use cut::{Span, cut};
+pub(crate) use fold::begins_piece;
+pub use fold::fold;
+use fold::fold_into;
+
+/// The terms of a share path in their order, the folders' first. Reading another path into it reuses its memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NameTerms {
-    /// Every term.
-    pub terms: Vec<String>,
-    /// Where the file's own name begins in `terms`: what stands before is the share and its folders.
+    /// Where the file's own name begins among the terms: what stands before is the share and its folders.
     pub file_start: usize,
+    text: String,
+    /// How much of the text is the folded path; after it comes the name as a whole, where that is a term.
+    path_bytes: usize,
+    spans: Vec<Span>,
 }
 
 impl NameTerms {
     /// The terms of a path. A path's slashes are borders as any other, so a pasted path is found.
     #[must_use]
     pub fn of(path: &SharePath) -> Self {
-        let file_name = path.file_name();
-        let folders = &path.as_str()[..path.as_str().len() - file_name.len()];
-        let mut terms = split(folders);
-        let file_start = terms.len();
-        terms.extend(split(file_name));
-        if terms.len() == file_start {
-            terms.extend(whole(file_name));
+        let mut terms = Self::default();
+        terms.read(path.as_str());
+        terms
+    }
+
+    /// The terms of another path instead; no memory is asked for once the buffers have grown.
+    pub fn read(&mut self, path: &str) {
+        self.clear();
+        let (folders, file_name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
+        self.take(folders);
+        self.file_start = self.spans.len();
+        self.take(file_name);
+        self.path_bytes = self.text.len();
+        if self.spans.len() == self.file_start {
+            self.take_whole(file_name);
         }
-        Self { terms, file_start }
+    }
+
+    /// How many terms there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is no term.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// A term by its position; empty, as no term is, past the last.
+    #[must_use]
+    pub fn get(&self, position: usize) -> &str {
+        self.spans.get(position).map_or("", |span| self.slice(*span))
+    }
+
+    /// Every term in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator + Clone {
+        self.spans.iter().map(|span| self.slice(*span))
+    }
+
+    /// Whether the term goes on from the one before it at a letter's and a digit's border, with nothing between them
+    /// (`mp3`, `s01`, `1080p`). The file's first term never does.
+    #[must_use]
+    pub fn is_glued(&self, position: usize) -> bool {
+        self.spans.get(position).is_some_and(|span| span.is_glued)
+    }
+
+    /// Where a term stands in the folded path, in bytes; a name that is one term as a whole stands nowhere.
+    pub(crate) fn span(&self, position: usize) -> Option<Range<usize>> {
+        self.spans.get(position).map(|span| span.range()).filter(|span| span.end <= self.path_bytes)
+    }
+
+    fn slice(&self, span: Span) -> &str {
+        self.text.get(span.range()).unwrap_or_default()
+    }
+
+    fn clear(&mut self) {
+        self.file_start = 0;
+        self.text.clear();
+        self.spans.clear();
+    }
+
+    fn take(&mut self, text: &str) {
+        let start = self.text.len();
+        fold_into(text, &mut self.text);
+        cut(&self.text, start, &mut self.spans);
+    }
+
+    fn take_whole(&mut self, text: &str) {
+        if let Some(whole) = whole(text) {
+            let start = self.text.len();
+            self.text.push_str(&whole);
+            self.spans.push(Span::new(start, self.text.len()));
+        }
     }
 }
 
 /// The terms of a text, in their order.
 #[must_use]
 pub fn split(text: &str) -> Vec<String> {
-    let mut splitter = Splitter::default();
-    fold(text).chars().for_each(|c| splitter.take(c));
-    splitter.finish()
+    let mut terms = NameTerms::default();
+    terms.take(text);
+    terms.iter().map(String::from).collect()
 }
 
 /// A text that has no terms, as one: folded, without quotes and blanks, which a query can't hold as they are; `None`
@@ -60,157 +139,10 @@ pub fn whole(text: &str) -> Option<String> {
     [folded, bare].into_iter().find(|text| !text.is_empty())
 }
 
-/// Folds case, accents and compatibility forms.
-#[must_use]
-pub fn fold(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase(); // most names, and ten times as fast
-    }
-    // Decomposed twice: lower-casing can give marks (`İ`), and decomposing can give capitals (`㎒`).
-    let lower = text.nfkd().flat_map(char::to_lowercase).nfkd();
-    let kept = lower.filter(|c| !is_dropped(*c));
-    let mut plain = String::with_capacity(text.len());
-    for c in kept {
-        match plain_letters(c) {
-            Some(letters) => plain.push_str(letters),
-            None => plain.push(c),
-        }
-    }
-    plain.nfc().collect()
-}
-
 /// Whether a character opens or closes a phrase: the straight quote, and those that keyboards put in its place.
 #[must_use]
 pub const fn is_quote(c: char) -> bool {
     matches!(c, '"' | '\u{201c}' | '\u{201d}' | '\u{201e}')
-}
-
-/// Whether a character is written without blanks between words (rule 3).
-#[must_use]
-pub fn is_cjk(c: char) -> bool {
-    let is_in_a_block = matches!(c,
-        '\u{2e80}'..='\u{2fdf}' | '\u{3005}'..='\u{3007}' | '\u{3031}'..='\u{31ff}' | '\u{3400}'..='\u{4dbf}'
-        | '\u{4e00}'..='\u{9fff}' | '\u{a960}'..='\u{a97f}' | '\u{ac00}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}'
-        | '\u{20000}'..='\u{3ffff}');
-    is_in_a_block && c.is_alphanumeric()
-}
-
-/// Cuts folded text into terms, a character at a time.
-#[derive(Default)]
-struct Splitter {
-    terms: Vec<String>,
-    word: String,
-    word_class: Option<Class>,
-    cjk_run: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Letter,
-    Digit,
-    Cjk,
-    Mark,
-    Symbol,
-    Gap,
-}
-
-impl Splitter {
-    fn take(&mut self, c: char) {
-        match class(c) {
-            Class::Mark => self.attach(c),
-            Class::Cjk => {
-                self.end_word();
-                self.cjk_run.push(c.to_string());
-            }
-            Class::Symbol => {
-                self.end_run();
-                self.terms.push(c.to_string());
-            }
-            Class::Gap => self.end_run(),
-            class => self.grow_word(c, class),
-        }
-    }
-
-    /// A mark belongs to what it stands on; on nothing it is nothing.
-    fn attach(&mut self, mark: char) {
-        if let Some(last) = self.cjk_run.last_mut() {
-            last.push(mark);
-        } else if !self.word.is_empty() {
-            self.word.push(mark);
-        }
-    }
-
-    fn grow_word(&mut self, c: char, class: Class) {
-        self.end_cjk_run();
-        if self.word_class != Some(class) {
-            self.end_word();
-            self.word_class = Some(class);
-        }
-        self.word.push(c);
-    }
-
-    fn end_run(&mut self) {
-        self.end_word();
-        self.end_cjk_run();
-    }
-
-    fn end_word(&mut self) {
-        if !self.word.is_empty() {
-            self.terms.push(std::mem::take(&mut self.word));
-        }
-        self.word_class = None;
-    }
-
-    fn end_cjk_run(&mut self) {
-        self.terms.extend(self.cjk_run.windows(2).map(<[String]>::concat));
-        self.terms.extend(self.cjk_run.pop());
-        self.cjk_run.clear();
-    }
-
-    fn finish(mut self) -> Vec<String> {
-        self.end_run();
-        self.terms
-    }
-}
-
-fn class(c: char) -> Class {
-    match c {
-        'a'..='z' => Class::Letter,
-        '0'..='9' => Class::Digit,
-        _ if c.is_ascii() => Class::Gap,
-        _ if is_cjk(c) => Class::Cjk,
-        _ if is_combining_mark(c) => Class::Mark,
-        _ if c.is_numeric() => Class::Digit,
-        _ if c.is_alphabetic() => Class::Letter,
-        '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' => Class::Symbol,
-        _ => Class::Gap,
-    }
-}
-
-/// Accents and points, and what only changes how a neighbour looks.
-fn is_dropped(c: char) -> bool {
-    /// Below it are marks that make another letter. Source: Unicode, `DerivedCombiningClass.txt`.
-    const ACCENT_CLASS_MIN: u8 = 10;
-    canonical_combining_class(c) >= ACCENT_CLASS_MIN
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{20e3}' | '\u{feff}')
-        || matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// What people type for letters that Unicode does not decompose.
-const fn plain_letters(c: char) -> Option<&'static str> {
-    Some(match c {
-        'ß' => "ss",
-        'æ' => "ae",
-        'œ' => "oe",
-        'ø' => "o",
-        'ł' => "l",
-        'đ' | 'ð' => "d",
-        'þ' => "th",
-        'ħ' => "h",
-        'ı' => "i",
-        'ς' => "σ",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -252,19 +184,44 @@ mod tests {
     #[test]
     fn a_path_knows_where_its_file_begins() {
         let terms = NameTerms::of(&path("docs/Pro jects/été2.txt"));
-        assert_eq!(terms.terms, ["docs", "pro", "jects", "ete", "2", "txt"]);
-        assert_eq!(terms.file_start, 3);
-        assert_eq!(NameTerms::of(&path("alone")), NameTerms { terms: vec!["alone".into()], file_start: 0 });
+        assert_eq!(all(&terms), ["docs", "pro", "jects", "ete", "2", "txt"]);
+        assert_eq!((terms.file_start, terms.get(3), terms.get(6)), (3, "ete", ""));
+        let alone = NameTerms::of(&path("alone"));
+        assert_eq!((all(&alone), alone.file_start), (vec!["alone"], 0));
     }
 
     #[test]
     fn a_name_without_terms_is_one_as_a_whole() {
-        assert_eq!(NameTerms::of(&path("s/--- \"!\" ")).terms, ["s", "---!"]);
-        assert_eq!(NameTerms::of(&path("s/\u{301}")).terms, ["s", "\u{301}"]);
-        assert_eq!(NameTerms::of(&path("s/\" \"")).terms, ["s"]);
+        assert_eq!(all(&NameTerms::of(&path("s/--- \"!\" "))), ["s", "---!"]);
+        assert_eq!(all(&NameTerms::of(&path("s/\u{301}"))), ["s", "\u{301}"]);
+        assert_eq!(all(&NameTerms::of(&path("s/\" \""))), ["s"]);
+    }
+
+    #[test]
+    fn a_term_is_glued_where_nothing_parts_it_from_the_one_before() {
+        let glued = |text: &str| {
+            let terms = NameTerms::of(&path(text));
+            let glued = (0..terms.len()).filter(|position| terms.is_glued(*position));
+            glued.map(|position| terms.get(position).to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(glued("s/s01e02.mp3"), ["01", "e", "02", "3"]);
+        assert_eq!(glued("s1/2x é2-3 ⅷ8"), ["1", "x", "2", "8"]);
+        assert_eq!(glued("s 1/2 1.0 東1 🎵mp ガイド2").len(), 0);
     }
 
     proptest! {
+        #[test]
+        fn reading_again_leaves_nothing_of_what_was_read_before(
+            first in "([a-c1é東/ -]{0,12}|\\PC{0,12})", second in "([a-c1é東/ -]{0,12}|\\PC{0,12})",
+        ) {
+            let (mut reused, mut fresh) = (NameTerms::default(), NameTerms::default());
+            reused.read(&first);
+            reused.read(&second);
+            fresh.read(&second);
+            prop_assert_eq!(&reused, &fresh);
+            prop_assert_eq!(fresh.iter().collect::<Vec<_>>(), (0..fresh.len()).map(|at| fresh.get(at)).collect::<Vec<_>>());
+        }
+
         #[test]
         fn any_text_has_terms_that_stay_as_they_are(text in any_text()) {
             for term in split(&text) {
@@ -291,6 +248,10 @@ mod tests {
 
     fn any_text() -> impl Strategy<Value = String> {
         prop_oneof!["\\PC{0,24}", "[a-zA-Z0-9 ._'\"*-]{0,24}", "[é東京ガ゙ｶﾞ한ßİΣ🎵👍🏽\u{301}\u{200d}1a ]{0,16}"]
+    }
+
+    fn all(terms: &NameTerms) -> Vec<&str> {
+        terms.iter().collect()
     }
 
     fn path(text: &str) -> SharePath {

@@ -20,7 +20,11 @@ const SORTS: [Sort; 4] = [Sort::Rank, Sort::Size, Sort::Name, Sort::Newest];
 
 const PATHS: &str =
     "(music|docs)/(live/)?(Yellow|Submarine|été|東京都|🎵|-rf)( |-)?(mp3|2|live)?\\.(mp3|txt)";
-const WORDS: &str = "(-|\\*)?(yellow|marine|Sub|ete|submarien|東京|京|🎵|mp3|live|music|2|\"live mp\")\\*?";
+/// Words, some with a typo or only a part, phrases, and each of them left out.
+const ITEMS: &str = "-?(yellow|yelow|Sub|submarien|ete|東京|京|🎵|mp3|live|music|2|rf|o|docs/yell|txt|&)\\*?\
+    |-?\\*(marine|ello|bmar|京)\\*?|-?\"(live mp|yellow sub|yellow|submarine live|東京都|live 2)\"|\"(live m|subm)";
+const SIZES: &str = "size:(>|>=|<|<=|)(0|9|10|20|25)|size:(0|10|20)?\\.\\.(20|40)?|size:1k|-?size:x";
+const KINDS: &str = "-?type:(audio|document|data|Audio|song)";
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -41,7 +45,8 @@ enum Digest {
 }
 
 pub(crate) fn lives_agree_with_the_model(make: fn() -> Index) {
-    let config = ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() };
+    // As many as `PROPTEST_CASES` says.
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(steps in prop::collection::vec(any_step(), 1..60))| {
         let mut life = Life { index: make(), model: Model::default(), now: 0 };
         for step in steps {
@@ -218,12 +223,25 @@ fn any_change() -> impl Strategy<Value = Change> {
     )
 }
 
+fn any_filter() -> impl Strategy<Value = String> {
+    let peer = (any::<bool>(), prop::sample::select(MEANT.to_vec()))
+        .prop_map(|(is_left_out, peer)| format!("{}peer:\"{peer}\"", if is_left_out { "-" } else { "" }));
+    prop_oneof![KINDS, SIZES, peer, (0_u8..6).prop_map(|number| format!("hash:{}", content(number)))]
+}
+
+fn any_query() -> impl Strategy<Value = String> {
+    let item = prop_oneof![5 => ITEMS.prop_map(|item| item), 1 => any_filter()];
+    let between = prop_oneof![4 => Just(" "), 1 => Just(" OR ")];
+    prop::collection::vec((item, between), 1..5).prop_map(|parts| {
+        let text: String = parts.iter().map(|(item, between)| format!("{item}{between}")).collect();
+        text.trim_end_matches(" OR ").to_owned()
+    })
+}
+
 fn any_search() -> impl Strategy<Value = SearchParams> {
-    let words = prop::collection::vec(WORDS, 1..4);
-    let q = (words, prop_oneof![4 => Just(" "), 1 => Just(" OR ")])
-        .prop_map(|(words, between)| words.join(between));
+    let q = any_query();
     let peer = prop_oneof![2 => Just(None), 1 => prop::sample::select(MEANT.to_vec()).prop_map(Some)];
-    let kind = prop_oneof![3 => Just(None), 1 => Just(Some(Kind::Audio)), 1 => Just(Some(Kind::Data))];
+    let kind = prop_oneof![3 => Just(None), 1 => Just(Some(Kind::Audio)), 1 => Just(Some(Kind::Document))];
     let bound = || prop_oneof![3 => Just(None), 1 => (0_u64..45).prop_map(Some)];
     let sort = prop::option::of(prop::sample::select(SORTS.to_vec()));
     (q, kind, bound(), bound(), peer, sort, 1_usize..4).prop_map(
