@@ -14,6 +14,23 @@ use crate::{ContentHash, FileEntry};
 pub struct ShareDigest([u64; 4]);
 
 impl ShareDigest {
+    /// Takes the 32 bytes as they are.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        let (lanes, _) = bytes.as_chunks::<8>();
+        Self(std::array::from_fn(|lane| u64::from_le_bytes(lanes[lane])))
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (chunk, lane) in bytes.chunks_exact_mut(8).zip(self.0) {
+            chunk.copy_from_slice(&lane.to_le_bytes());
+        }
+        bytes
+    }
+
     /// Takes a file in.
     pub fn add(&mut self, file: &FileEntry) {
         for (lane, more) in self.0.iter_mut().zip(lanes(file)) {
@@ -42,11 +59,7 @@ fn lanes(file: &FileEntry) -> [u64; 4] {
 
 impl serde::Serialize for ShareDigest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = [0; 32];
-        for (chunk, lane) in bytes.chunks_exact_mut(8).zip(self.0) {
-            chunk.copy_from_slice(&lane.to_le_bytes());
-        }
-        ContentHash::from_bytes(bytes).serialize(serializer)
+        ContentHash::from_bytes(self.to_bytes()).serialize(serializer)
     }
 }
 
@@ -56,8 +69,7 @@ impl<'de> serde::Deserialize<'de> for ShareDigest {
         let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
         let bytes: [u8; 32] =
             bytes.try_into().map_err(|_| serde::de::Error::custom("a digest is 64 hex digits"))?;
-        let (lanes, _) = bytes.as_chunks::<8>();
-        Ok(Self(std::array::from_fn(|lane| u64::from_le_bytes(lanes[lane]))))
+        Ok(Self::from_bytes(bytes))
     }
 }
 

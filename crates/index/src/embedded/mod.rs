@@ -28,6 +28,10 @@ mod search;
 
 mod arena;
 
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the engine does not write to a disk yet"))]
+#[cfg_attr(test, allow(dead_code, unused_imports, reason = "the engine does not write to a disk yet"))]
+mod disk;
+
 use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
