@@ -60,4 +60,12 @@ impl DiskError {
     pub(crate) fn io(doing: &'static str, file: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, file: file.to_owned(), source: Arc::new(source) }
     }
+
+    /// For `map_err` of what writes into or reads from a section: the store's own error, where it is one.
+    pub(crate) fn of_section(doing: &'static str, file: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            Some(own) => own.clone(),
+            None => Self::io(doing, file)(error),
+        }
+    }
 }

@@ -23,8 +23,13 @@ mod frame;
 mod log;
 mod replay;
 
+mod container;
+mod sections;
+
+pub(super) use container::{Container, ContainerWriter, SectionWriter};
 pub(super) use error::{Damaged, DiskError, DiskResult};
 pub(super) use log::Log;
 pub(super) use record::Record;
 pub(super) use replay::{Cut, Replayed, replay};
+pub(super) use sections::SectionReader;
 pub(super) use store::{StoreDir, StoreFile};

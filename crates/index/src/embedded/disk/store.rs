@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::container::{Container, ContainerWriter, SectionWriter};
 use super::files::{Files, Output, RealFiles};
 use super::{DiskError, DiskResult};
 
@@ -22,6 +23,8 @@ const FORMAT: u64 = 1;
 const FORMAT_LINE: &str = "peerage index store, format ";
 /// Digits of the number in a file's name: any `u64`.
 const NUMBER_DIGITS: usize = 20;
+/// The section of a file that needs no more than one.
+const ONLY_SECTION: &str = "all";
 const TEMPORARY: &str = ".tmp";
 
 /// A file of a store.
@@ -120,6 +123,23 @@ impl StoreDir {
     /// must do no harm.
     pub(crate) fn remove(&self, file: StoreFile) -> DiskResult<()> {
         self.remove_path(&self.path_of(file))
+    }
+
+    /// Writes a file of one section, as a whole or not at all.
+    pub(crate) fn write_file(
+        &self,
+        file: StoreFile,
+        fill: impl FnOnce(&mut SectionWriter<'_>) -> io::Result<()>,
+    ) -> DiskResult<()> {
+        let mut writer = ContainerWriter::begin(self, file)?;
+        fill(&mut writer.section(ONLY_SECTION)?)
+            .map_err(DiskError::of_section("write", &self.path_of(file)))?;
+        writer.finish()
+    }
+
+    /// What [`StoreDir::write_file`] wrote, checked.
+    pub(crate) fn read_file(&self, file: StoreFile) -> DiskResult<Vec<u8>> {
+        Container::open(self, file)?.section(ONLY_SECTION)?.rest()
     }
 
     /// Begins a file under a temporary name.
