@@ -26,6 +26,9 @@ mod replay;
 mod container;
 mod sections;
 
+#[cfg(test)]
+mod faults;
+
 pub(super) use container::{Container, ContainerWriter, SectionWriter};
 pub(super) use error::{Damaged, DiskError, DiskResult};
 pub(super) use log::Log;

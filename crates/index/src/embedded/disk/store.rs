@@ -92,6 +92,8 @@ impl StoreDir {
         let store = Self { shared: Arc::new(Shared { dir: dir.to_owned(), files, _lock: lock }) };
         store.check_format()?;
         store.remove_unfinished()?;
+        // A process that was killed may have left names that a power cut would still take back.
+        store.sync_names()?;
         Ok(store)
     }
 
