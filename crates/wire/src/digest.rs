@@ -14,6 +14,23 @@ use crate::{ContentHash, FileEntry};
 pub struct ShareDigest([u64; 4]);
 
 impl ShareDigest {
+    /// Takes the 32 bytes as they are.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        let (lanes, _) = bytes.as_chunks::<8>();
+        Self(std::array::from_fn(|lane| u64::from_le_bytes(lanes[lane])))
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (chunk, lane) in bytes.chunks_exact_mut(8).zip(self.0) {
+            chunk.copy_from_slice(&lane.to_le_bytes());
+        }
+        bytes
+    }
+
     /// Takes a file in.
     pub fn add(&mut self, file: &FileEntry) {
         for (lane, more) in self.0.iter_mut().zip(lanes(file)) {

@@ -42,6 +42,10 @@ mod snapshot;
 mod arena;
 mod chunked;
 
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the engine does not write to a disk yet"))]
+#[cfg_attr(test, allow(dead_code, unused_imports, reason = "the engine does not write to a disk yet"))]
+mod disk;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
