@@ -71,6 +71,6 @@ impl PartialOrd for ByName {
 
 /// Where one of a content's names stands among the others: best match first, then the one most live peers use (so
 /// that one stranger can't rename what many have), then by path.
-pub(crate) fn name_order(place: Place, holders: u64, path: &SharePath) -> (Place, Reverse<u64>, &SharePath) {
+pub(crate) fn name_order(place: Place, holders: u64, path: &str) -> (Place, Reverse<u64>, &str) {
     (place, Reverse(holders), path)
 }

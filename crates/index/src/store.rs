@@ -45,6 +45,8 @@ pub struct Checked {
     pub snapshot_bytes: u64,
     /// Records of the log that the snapshot does not hold.
     pub log_records: u64,
+    /// Bytes of the log.
+    pub log_bytes: u64,
     /// Bytes at the end of the log that were being written when the process ended; they were never acknowledged.
     pub torn_bytes: u64,
 }

@@ -58,23 +58,6 @@ impl ShareDigest {
             *lane = lane.wrapping_sub(less);
         }
     }
-
-    /// The bytes that a store keeps.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        for (chunk, lane) in bytes.chunks_exact_mut(8).zip(self.0) {
-            chunk.copy_from_slice(&lane.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// A digest as [`ShareDigest::to_bytes`] gave it.
-    #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        let (lanes, _) = bytes.as_chunks::<8>();
-        Self(std::array::from_fn(|lane| u64::from_le_bytes(lanes[lane])))
-    }
 }
 
 fn lanes(file: &FileEntry) -> [u64; 4] {

@@ -9,9 +9,7 @@ use super::chunked::Chunked;
 
 /// A number for one kind of thing.
 pub(super) trait Key: Copy + From<u32> + Into<u32> {
-    /// The lowest, where a range over all begins.
-    const MIN: Self;
-    /// The highest, where it ends.
+    /// The highest, which is never given out.
     const MAX: Self;
 }
 
@@ -23,7 +21,6 @@ macro_rules! key {
         pub(super) struct $name(u32);
 
         impl Key for $name {
-            const MIN: Self = Self(0);
             const MAX: Self = Self(u32::MAX);
         }
 

@@ -157,6 +157,13 @@ impl Inner {
         has_worked
     }
 
+    /// Flushes where nobody else does it and memtables pile up.
+    pub(super) fn flush_when_crowded(&self) {
+        while self.state.read().text.frozen.len() > 1 && self.flush() {
+            let _ = self.merge(Worker::Thorough);
+        }
+    }
+
     fn flush(&self) -> bool {
         let Some(memtable) = self.state.read().text.frozen.first().cloned() else { return false };
         let key = u64::MAX - 1; // no segment has that number

@@ -3,10 +3,10 @@
 //! Invariant: a filter by peers or hashes is a set of contents that was made once, so that each match is asked in no time.
 
 use peerage_wire::api::SearchParams;
-use peerage_wire::{Kind, limits};
+use peerage_wire::Kind;
 use roaring::RoaringBitmap;
 
-use super::arena::{ContentKey, Key, PeerKey};
+use super::arena::{ContentKey, PeerKey};
 use super::contents::Content;
 use super::state::State;
 use crate::query::Query;
@@ -20,6 +20,7 @@ pub(super) struct Filter {
     min_size: u64,
     max_size: u64,
     contents: Option<RoaringBitmap>,
+    without: Option<RoaringBitmap>,
 }
 
 impl Filter {
@@ -30,6 +31,7 @@ impl Filter {
             min_size: params.min_size.unwrap_or(0).max(asked.min_size.unwrap_or(0)),
             max_size: params.max_size.unwrap_or(u64::MAX).min(asked.max_size.unwrap_or(u64::MAX)),
             contents: None,
+            without: None,
         };
         filter.kinds.extend(params.kind.map(|kind| vec![kind]));
         if !asked.kinds.is_empty() {
@@ -41,6 +43,11 @@ impl Filter {
         if !asked.peers.is_empty() {
             let peers: Vec<PeerKey> = asked.peers.iter().flat_map(|text| state.peers.meant(text)).collect();
             filter.narrow(of_peers(state, &peers));
+        }
+        if !asked.without_peers.is_empty() {
+            let peers: Vec<PeerKey> =
+                asked.without_peers.iter().flat_map(|text| state.peers.meant(text)).collect();
+            filter.without = Some(of_peers(state, &peers));
         }
         if !asked.hashes.is_empty() {
             let keys = asked.hashes.iter().filter_map(|hash| state.contents.find(hash));
@@ -57,7 +64,7 @@ impl Filter {
     }
 
     /// The contents to look at, where they are few.
-    pub(super) fn few(&self, _state: &State) -> Option<Vec<ContentKey>> {
+    pub(super) fn few(&self) -> Option<Vec<ContentKey>> {
         let contents = self.contents.as_ref().filter(|contents| contents.len() <= FEW)?;
         Some(contents.iter().map(ContentKey::from).collect())
     }
@@ -93,6 +100,7 @@ impl Filter {
         content.live() > 0
             && (self.min_size..=self.max_size).contains(&content.size)
             && self.contents.as_ref().is_none_or(|contents| contents.contains(key.into()))
+            && !self.without.as_ref().is_some_and(|without| without.contains(key.into()))
     }
 }
 

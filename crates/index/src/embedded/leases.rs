@@ -130,11 +130,6 @@ impl Order {
         Ok(Reading::New)
     }
 
-    /// Keeps the answer to a new announcement for when it is repeated.
-    pub(super) fn answered(&mut self, has_asked_for_all: bool) {
-        self.has_asked_for_all = has_asked_for_all;
-    }
-
     /// Reads a batch's place.
     pub(super) fn step(&self, order: BatchOrder) -> Result<Step> {
         if order.epoch != self.epoch || order.seq > self.next_seq {
@@ -146,11 +141,6 @@ impl Order {
             });
         }
         Ok(if order.seq == self.next_seq { Step::Apply } else { Step::Acknowledge })
-    }
-
-    /// The next batch was applied.
-    pub(super) fn advance(&mut self) {
-        self.next_seq = self.next_seq.saturating_add(1);
     }
 
     /// Reads a heartbeat's epoch. One that was never announced here is a peer this index does not know yet.
@@ -190,7 +180,7 @@ mod tests {
         let mut order = Order::starting(5);
         let batch = |epoch, seq| BatchOrder { epoch, seq };
         assert_eq!(order.step(batch(5, 0)), Ok(Step::Apply));
-        order.advance();
+        order = Order::restored(5, 1, false);
         assert_eq!(order.step(batch(5, 0)), Ok(Step::Acknowledge));
         assert_eq!(order.step(batch(5, 1)), Ok(Step::Apply));
         for (epoch, seq) in [(5, 2), (4, 1), (6, 0)] {
@@ -202,16 +192,14 @@ mod tests {
 
     #[test]
     fn an_announcement_is_a_retry_only_where_it_could_destroy() {
-        let mut order = Order::starting(5);
-        order.answered(true);
+        let mut order = Order::restored(5, 0, true);
         assert_eq!(order.announce(5, true), Ok(Reading::New));
-        order.answered(true);
-        order.advance();
+        order = Order::restored(5, 1, true);
         assert_eq!(order.announce(5, true), Ok(Reading::Again { has_asked_for_all: true }));
         assert_eq!(order.announce(4, true), Err(Error::StaleEpoch { current: 5, found: 4 }));
         assert_eq!(order.announce(5, false), Ok(Reading::New));
         assert_eq!(order.step(BatchOrder { epoch: 5, seq: 0 }), Ok(Step::Apply));
-        order.advance();
+        order = Order::restored(5, 1, false);
         assert_eq!(order.announce(6, true), Ok(Reading::New));
         assert_eq!(order.heartbeat(5), Err(Error::StaleEpoch { current: 6, found: 5 }));
         assert_eq!((order.heartbeat(6), order.heartbeat(7)), (Ok(()), Err(Error::UnknownPeer)));

@@ -125,6 +125,7 @@ impl State {
             size: content.size,
             kind: if names.is_empty() { Kind::Data } else { Kind::of_name(file_name) },
             names: shown,
+            highlights: Vec::new(),
             source_count: content.live().into(),
             sources: self.sources_of(key, names, turn),
         })

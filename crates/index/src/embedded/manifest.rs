@@ -121,10 +121,4 @@ impl Manifest {
         // `0` is the character after the slash, so between the two are just the paths that begin with `under/`.
         (itself, before(&format!("{under}/"))..before(&format!("{under}0")))
     }
-
-    /// Bytes of memory.
-    pub(super) fn bytes_used(&self) -> u64 {
-        let rare = self.rare.as_ref().map_or(0, |rare| rare.odd.capacity() * 40 + rare.repeats.capacity() * 9 + 96);
-        ((self.names.capacity() + self.changed.capacity()) * 4 + rare) as u64
-    }
 }

@@ -42,10 +42,6 @@ mod snapshot;
 mod arena;
 mod chunked;
 
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the engine does not write to a disk yet"))]
-#[cfg_attr(test, allow(dead_code, unused_imports, reason = "the engine does not write to a disk yet"))]
-mod disk;
-
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,7 +57,7 @@ use peerage_wire::{ContentHash, PeerId, limits};
 use crate::engine::Engine;
 use crate::{Checked, Error, Moment, Options, Phase, Result};
 use background::Workers;
-use disk::{DiskError, DiskResult, Log, Record, StoreDir};
+use disk::{DiskError, Log, Record, StoreDir};
 use state::State;
 
 /// The engine.
@@ -92,6 +88,10 @@ struct Inner {
 struct Disk {
     store: StoreDir,
     log: Log,
+    /// Bytes logged since the last snapshot.
+    logged_bytes: AtomicU64,
+    /// Bytes of the last snapshot.
+    snapshot_bytes: AtomicU64,
 }
 
 impl Inner {
@@ -130,7 +130,10 @@ impl Inner {
     /// Puts a record into the log and gives its number; 0 without a store.
     fn log_bytes(&self, record: &[u8]) -> Result<u64> {
         match &self.disk {
-            Some(disk) => disk.log.append(record).map_err(Error::from),
+            Some(disk) => {
+                disk.logged_bytes.fetch_add(record.len() as u64, Ordering::Relaxed);
+                disk.log.append(record).map_err(Error::from)
+            }
             None => Ok(0),
         }
     }
@@ -177,7 +180,10 @@ impl Drop for Embedded {
 
 impl From<DiskError> for Error {
     fn from(error: DiskError) -> Self {
-        Self::Store { message: error.to_string(), hint: error.hint() }
+        const LOOK: &str = "look after the disk, then start the index again";
+        let text = error.to_string();
+        let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, LOOK));
+        Self::Store { message: message.into(), hint: hint.into() }
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! At most [`limits::CONTENT_NAMES_MAX`] paths of one content that anybody here uses are *listed*, which is to say in the
 //! text index and in answers, so that nobody can bloat them with names for one content. First come, first listed: a
-//! stranger's names can't push out those that are there. A file whose path is not listed is still in its owner's listing
+//! stranger's names can't push out those that are there, and when one of them is used by nobody any more another takes its
+//! place. A file whose path is not listed is still in its owner's listing
 //! and found by its hash and by the listed names of its content.
 //!
 //! Invariants: the listed names of a content hang together from its record on; the others are in `unlisted`. A name that
 //! nobody knows any more (`known == 0`) may stay for a while, since the text index gives names up only when it is merged.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use peerage_wire::limits;
@@ -20,6 +21,9 @@ use super::paths::Paths;
 
 /// Listed names of a content in all, those that nobody here uses among them.
 const CHAIN_MAX: usize = 4 * limits::CONTENT_NAMES_MAX;
+
+/// Unlisted names looked at for one that somebody here uses.
+const PROMOTED_OF_MAX: usize = 64;
 
 /// A name, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +140,7 @@ pub(super) struct Names {
     slots: Chunked<Name>,
     free: Vec<NameKey>,
     paths: Paths,
-    unlisted: HashMap<(ContentKey, u64), NameKey>,
+    unlisted: BTreeMap<(ContentKey, u64), NameKey>,
     hasher: RandomState,
 }
 
@@ -195,12 +199,7 @@ impl Names {
         path: &str,
         hash: u64,
     ) -> (NameKey, bool) {
-        let (mut all, mut used) = (0, 0);
-        for (_, name) in self.listed(content) {
-            all += 1;
-            used += usize::from(name.live > 0);
-        }
-        let is_listed = used < limits::CONTENT_NAMES_MAX && all < CHAIN_MAX;
+        let is_listed = self.has_room(content);
         let at = self.paths.push(path);
         let next = if is_listed { content.first_name } else { NameRef::UNLISTED };
         let packed = pack(at, path.len(), hash);
@@ -212,6 +211,30 @@ impl Names {
             self.unlisted.insert((key, hash), name);
         }
         (name, is_listed)
+    }
+
+    /// Lists an unlisted name that somebody here uses, where there is one and room for it.
+    pub(super) fn promote(&mut self, key: ContentKey, content: &mut Content) -> Option<NameKey> {
+        if !content.has_unlisted() || !self.has_room(content) {
+            return None;
+        }
+        let waiting = self.unlisted.range((key, 0)..=(key, u64::MAX)).take(PROMOTED_OF_MAX);
+        let used = |name: &NameKey| self.get(*name).is_some_and(|name| name.live > 0);
+        let (place, name) = waiting.map(|(place, name)| (*place, *name)).find(|(_, name)| used(name))?;
+        self.unlisted.remove(&place);
+        let first = content.first_name;
+        self.get_mut(name)?.next = first;
+        content.first_name = name.into();
+        Some(name)
+    }
+
+    fn has_room(&self, content: &Content) -> bool {
+        let (mut all, mut used) = (0, 0);
+        for (_, name) in self.listed(content) {
+            all += 1;
+            used += usize::from(name.live > 0);
+        }
+        used < limits::CONTENT_NAMES_MAX && all < CHAIN_MAX
     }
 
     fn put(&mut self, name: Name) -> NameKey {
@@ -292,7 +315,7 @@ impl Names {
 
     /// Bytes of memory.
     pub(super) fn bytes(&self) -> u64 {
-        let unlisted = self.unlisted.capacity() * 24;
+        let unlisted = self.unlisted.len() * 32;
         self.slots.bytes() + self.paths.bytes() + (unlisted + self.free.capacity() * 4) as u64
     }
 }

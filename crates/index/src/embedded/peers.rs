@@ -110,6 +110,11 @@ impl Peers {
         }
     }
 
+    /// How many are known.
+    pub(super) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
     /// Every known peer.
     pub(super) fn keys(&self) -> Vec<PeerKey> {
         self.by_id.values().copied().collect()

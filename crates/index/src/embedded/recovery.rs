@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use peerage_wire::api::Change;
 use peerage_wire::{ContentHash, SharePath};
 
-use super::arena::{Arena, ContentKey, Key, NameKey, PeerKey};
+use super::arena::{ContentKey, NameKey, PeerKey};
 use super::disk::{
     Container, Damaged, DiskError, DiskResult, Log, Record, Replayed, SectionReader, StoreDir, StoreFile, replay,
 };
@@ -75,9 +75,9 @@ fn read(dir: &Path, options: &Options, progress: &dyn Fn(Phase)) -> DiskResult<O
     let total_bytes = store.log_bytes()?;
     progress(Phase::Replaying { done_bytes: 0, total_bytes });
     let (mut done_bytes, mut told) = (0, 0);
-    let replayed = replay(&store, last, |lsn, record| {
+    let replayed = replay(&store, last, |lsn, bytes, record| {
         checked.log_records += 1;
-        done_bytes += record.bytes_about();
+        done_bytes += bytes as u64;
         inner.replay(lsn, record);
         if done_bytes - told > PROGRESS_BYTES {
             told = done_bytes;

@@ -100,7 +100,7 @@ impl Inner {
         self.wait_for_room();
         let mut record = Vec::new();
         if self.disk.is_some() {
-            Record::encode_batch(&id, order, &changes, &mut record);
+            Record::encode_batch(id, order, &changes, &mut record);
         }
         let mut drafts = batch::drafts(changes);
         self.look_ahead(&mut drafts);

@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashSet;
 use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
-use peerage_wire::{Kind, SharePath, limits};
+use peerage_wire::limits;
 
-use super::arena::{ContentKey, Key, NameKey};
+use super::arena::{ContentKey, NameKey};
 use super::contents::{Content, hash_prefix};
 use super::filter::Filter;
 use super::listing::page_rows;
@@ -87,7 +87,7 @@ impl Search<'_> {
             windows: 0,
             terms: NameTerms::default(),
         };
-        match self.filter.few(self.state) {
+        match self.filter.few() {
             Some(contents) => contents.into_iter().for_each(|key| tally.look_at_content(key)),
             None => tally.look_through_the_text(),
         }
@@ -132,7 +132,7 @@ impl<'a> Tally<'a> {
 
     fn parts(&self) -> Vec<Part<'a>> {
         let (text, kind) = (&self.search.state.text, self.search.filter.one_kind());
-        let segments = text.segments.iter().filter_map(|segment| {
+        let segments = text.segments.iter().map(|held| held.segment.as_ref()).filter_map(|segment| {
             let plan = segment.plan(self.query, kind)?;
             let (names, contents) = (segment.names(), segment.contents());
             Some(Part { names, contents, segment: Some(segment), plan })
@@ -308,7 +308,9 @@ impl<'a> Tally<'a> {
         let mut names = self.matching(state.contents.get(key)?);
         state.sort_names(&mut names);
         let names: Vec<NameKey> = names.into_iter().map(|(_, name)| name).collect();
-        state.hit(key, &names, 0)
+        let mut hit = state.hit(key, &names, 0)?;
+        hit.highlights = self.query.hit_highlights(&hit.names);
+        Some(hit)
     }
 }
 

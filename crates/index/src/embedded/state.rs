@@ -134,6 +134,7 @@ impl State {
         slot.count_known(false);
         slot.live -= u32::from(is_live);
         let (key, is_dead, is_listed) = (slot.content, slot.known() == 0, slot.is_listed());
+        let is_free = is_live && slot.live == 0 && is_listed;
         if is_dead && is_listed {
             self.text.dead += 1;
         } else if is_dead {
@@ -157,6 +158,9 @@ impl State {
             if is_last {
                 self.go(key);
             }
+        }
+        if is_free {
+            self.promote(key);
         }
     }
 
@@ -187,6 +191,9 @@ impl State {
                 (true, _) => {}
                 (false, true) => self.come(content),
                 (false, false) => self.go(content),
+            }
+            if !is_coming && self.names.get(name).is_some_and(|name| name.live == 0 && name.is_listed()) {
+                self.promote(content);
             }
             if self.contents.get(content).is_some_and(super::contents::Content::is_disputed) {
                 self.decide(content);
@@ -300,12 +307,12 @@ impl State {
     /// Memory in use by part.
     pub(super) fn memory(&self) -> Memory {
         let text = &self.text;
-        let segments: u64 = text.segments.iter().map(|held| held.segment.memory_bytes()).sum();
-        let frozen: u64 = text.frozen.iter().map(|memtable| memtable.memory_bytes()).sum();
+        let segments: usize = text.segments.iter().map(|held| held.segment.memory_bytes()).sum();
+        let frozen: usize = text.frozen.iter().map(|memtable| memtable.memory_bytes()).sum();
         let mut memory = Memory {
             contents_bytes: self.contents.bytes() + self.claims.bytes(),
             names_bytes: self.names.bytes(),
-            text_bytes: segments + frozen + text.memtable.memory_bytes(),
+            text_bytes: (segments + frozen + text.memtable.memory_bytes()) as u64,
             sources_bytes: self.sources.bytes(),
             shares_bytes: self.known_files * 8,
             peers_bytes: self.peers.bytes(),
@@ -338,6 +345,14 @@ impl State {
             self.text.dead = self.text.dead.saturating_sub(1);
         }
         name
+    }
+
+    /// A listed name of a content is used by nobody here any more: one that was not listed may take its place.
+    fn promote(&mut self, key: ContentKey) {
+        let Some(content) = self.contents.get_mut(key) else { return };
+        if let Some(name) = self.names.promote(key, content) {
+            self.list_again(name);
+        }
     }
 
     fn list(&mut self, name: NameKey, key: ContentKey, path: &SharePath, terms: Option<&NameTerms>) {

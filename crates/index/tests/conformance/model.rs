@@ -30,6 +30,7 @@ pub(crate) struct ModelPeer {
     pub(crate) next_seq: u64,
     asked: bool,
     lease_end: Option<Moment>,
+    has_left: bool,
     pub(crate) files: BTreeMap<SharePath, FileEntry>,
 }
 
@@ -58,6 +59,7 @@ impl Model {
             peer.asked = digest_of(peer.files.values()) != said.digest;
         }
         peer.said = said.clone();
+        peer.has_left = false;
         peer.lease_end = peer.lease_end.max(Some(now.after(limits::LEASE)));
         let resync = peer.asked && !agrees;
         self.forget_times();
@@ -101,11 +103,14 @@ impl Model {
     }
 
     pub(crate) fn heartbeat(&mut self, id: PeerId, beat: Heartbeat, now: Moment) -> Result<HeartbeatReply> {
-        let peer = self.live_mut(id)?;
+        let peer = self.peers.get_mut(&id).filter(|peer| !peer.has_left).ok_or(Error::UnknownPeer)?;
         if beat.epoch < peer.said.epoch {
             return Err(Error::StaleEpoch { current: peer.said.epoch, found: beat.epoch });
         }
         if beat.epoch > peer.said.epoch {
+            return Err(Error::UnknownPeer);
+        }
+        if peer.lease_end.is_none() && beat.digest != Some(digest_of(peer.files.values())) {
             return Err(Error::UnknownPeer);
         }
         peer.lease_end = peer.lease_end.max(Some(now.after(limits::LEASE)));
@@ -114,9 +119,14 @@ impl Model {
     }
 
     pub(crate) fn quit(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.lease_end = None;
+        if let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.lease_end.is_some()) {
+            (peer.lease_end, peer.has_left) = (None, true);
         }
+    }
+
+    /// The index is started again: everything is known, and nobody is here.
+    pub(crate) fn restart(&mut self) {
+        self.peers.values_mut().for_each(|peer| peer.lease_end = None);
     }
 
     pub(crate) fn expire(&mut self, now: Moment) -> Vec<PeerId> {
@@ -264,7 +274,7 @@ fn sort(found: &mut [Found], sort: Sort) {
 
 impl ModelPeer {
     fn new(said: Announcement) -> Self {
-        Self { said, next_seq: 0, asked: false, lease_end: None, files: BTreeMap::new() }
+        Self { said, next_seq: 0, asked: false, lease_end: None, has_left: false, files: BTreeMap::new() }
     }
 
     fn source(&self, peer: PeerId) -> Source {

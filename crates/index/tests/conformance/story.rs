@@ -71,8 +71,23 @@ pub(crate) fn a_lease_runs_out_and_heartbeats_keep_it(index: &Index) {
     assert_eq!(index.expire(at(90)), Ok(vec![anna.id]));
     assert_eq!(index.expire(at(90)), Ok(vec![]));
     assert_eq!(listed(index, &ListParams::default()), ["s/b"]);
-    assert_eq!(anna.beat(index, at(91)), Err(Error::UnknownPeer));
     assert_eq!(index.expire(at(1_000)), Ok(vec![ben.id]));
+    assert_eq!(counts(index), Stats::default());
+}
+
+pub(crate) fn a_lease_that_ran_out_is_taken_up_by_a_heartbeat(index: &Index) {
+    let anna = Peer::joined(index, 1, "anna", &[file("s/a", "a", 1)]);
+    assert_eq!(index.expire(at(90)), Ok(vec![anna.id]));
+    let unsure = Heartbeat { epoch: anna.epoch, digest: None };
+    assert_eq!(index.heartbeat(anna.id, unsure, at(91)), Err(Error::UnknownPeer));
+    let other = Heartbeat { epoch: anna.epoch, digest: Some(digest_of([&file("s/b", "b", 1)])) };
+    assert_eq!(index.heartbeat(anna.id, other, at(91)), Err(Error::UnknownPeer));
+    assert!(!anna.beat(index, at(91)).unwrap().resync);
+    assert_eq!((search(index, "a").total.value, counts(index).files), (1, 1));
+    assert_eq!(index.expire(at(180)), Ok(vec![]));
+    // After a goodbye a late heartbeat brings nobody back.
+    index.quit(anna.id).unwrap();
+    assert_eq!(anna.beat(index, at(181)), Err(Error::UnknownPeer));
     assert_eq!(counts(index), Stats::default());
 }
 

@@ -103,6 +103,11 @@ impl ContainerWriter {
     }
 
     /// Writes the end, syncs the file, gives it its name and syncs that.
+    /// Bytes written so far.
+    pub(crate) const fn written_bytes(&self) -> u64 {
+        self.written
+    }
+
     pub(crate) fn finish(mut self) -> DiskResult<()> {
         self.end_block()?;
         self.output.write(&end(&self.sections, self.written))?;

@@ -169,7 +169,7 @@ fn recover(store: &StoreDir, told: Told) -> DiskResult<u64> {
     }
     let after = snapshots.last().copied().unwrap_or(0);
     let mut expected = after + 1;
-    let replayed = replay(store, after, |number, record| {
+    let replayed = replay(store, after, |number, _bytes, record| {
         assert_eq!((number, record), (expected, quit(expected)));
         expected += 1;
     })?;

@@ -128,6 +128,11 @@ impl Log {
         if old.is_empty() { Ok(()) } else { self.shared.store.sync_names() }
     }
 
+    /// Why nothing can be logged any more, where a write or sync failed.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.shared.lock().check_whole().err().map(|error| error.to_string())
+    }
+
     /// Writes and syncs what is left; nothing can be appended any more.
     pub(crate) fn close(&self) -> DiskResult<()> {
         self.shared.lock().is_closing = true;

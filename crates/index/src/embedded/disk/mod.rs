@@ -29,10 +29,10 @@ mod sections;
 #[cfg(test)]
 mod faults;
 
-pub(super) use container::{Container, ContainerWriter, SectionWriter};
+pub(super) use container::{Container, ContainerWriter};
 pub(super) use error::{Damaged, DiskError, DiskResult};
 pub(super) use log::Log;
 pub(super) use record::Record;
-pub(super) use replay::{Cut, Replayed, replay};
+pub(super) use replay::{Replayed, replay};
 pub(super) use sections::SectionReader;
 pub(super) use store::{StoreDir, StoreFile};

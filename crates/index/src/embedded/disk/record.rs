@@ -47,6 +47,16 @@ pub(crate) enum Record {
 }
 
 impl Record {
+    /// Whom it is about.
+    pub(crate) const fn peer(&self) -> PeerId {
+        match self {
+            Self::Announce { peer, .. }
+            | Self::Batch { peer, .. }
+            | Self::Quit { peer }
+            | Self::Forget { peer } => *peer,
+        }
+    }
+
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         match self {
             Self::Announce { peer, what, address, starts_over, drops, asked } => {

@@ -34,7 +34,7 @@ pub(crate) struct Cut {
     pub(crate) why: &'static str,
 }
 
-/// Visits all records after the one numbered `after` (that of the snapshot that was read; 0 without one) and makes the
+/// Visits all records, with their number and bytes, after the one numbered `after` (that of the snapshot that was read; 0 without one) and makes the
 /// log's end whole. Older logs are passed over unread.
 ///
 /// # Errors
@@ -42,14 +42,14 @@ pub(crate) struct Cut {
 pub(crate) fn replay(
     store: &StoreDir,
     after: u64,
-    mut visit: impl FnMut(u64, Record),
+    mut visit: impl FnMut(u64, usize, Record),
 ) -> DiskResult<Replayed> {
     let logs = needed(store, after)?;
     let mut replayed = Replayed { next: after + 1, cut: None };
     for (position, first) in logs.iter().copied().enumerate() {
-        let read = read_log(store, first, |number, record| {
+        let read = read_log(store, first, |number, bytes, record| {
             if number > after {
-                visit(number, record);
+                visit(number, bytes, record);
             }
         })?;
         match logs.get(position + 1) {
@@ -92,13 +92,13 @@ fn needed(store: &StoreDir, after: u64) -> DiskResult<Vec<u64>> {
     }
 }
 
-fn read_log(store: &StoreDir, first: u64, mut visit: impl FnMut(u64, Record)) -> DiskResult<LogRead> {
+fn read_log(store: &StoreDir, first: u64, mut visit: impl FnMut(u64, usize, Record)) -> DiskResult<LogRead> {
     let file = StoreFile::Log(first);
     let path = store.path_of(file);
     let opened = File::open(&path).and_then(|opened| Ok((opened.metadata()?.len(), opened)));
     let (bytes, opened) = opened.map_err(DiskError::io("open", &path))?;
     let scanned = frame::scan(&mut BufReader::with_capacity(READ_BYTES, opened), bytes, |number, payload| {
-        visit(number, Record::decode(payload)?);
+        visit(number, payload.len(), Record::decode(payload)?);
         Ok(())
     });
     let scan = scanned.map_err(|error| match error {

@@ -121,6 +121,22 @@ impl StoreDir {
         self.numbers(|file| if let StoreFile::Segment(id) = file { Some(id) } else { None })
     }
 
+    /// Bytes of a file.
+    pub(crate) fn bytes_of(&self, file: StoreFile) -> DiskResult<u64> {
+        let path = self.path_of(file);
+        Ok(std::fs::metadata(&path).map_err(DiskError::io("look at", &path))?.len())
+    }
+
+    /// Bytes of all logs.
+    pub(crate) fn log_bytes(&self) -> DiskResult<u64> {
+        self.logs()?.into_iter().map(|first| self.bytes_of(StoreFile::Log(first))).sum()
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn segment_bytes(&self) -> DiskResult<u64> {
+        self.segments()?.into_iter().map(|id| self.bytes_of(StoreFile::Segment(id))).sum()
+    }
+
     /// Takes a file away; nothing happens where it is gone already. The name may come back after a power cut, which
     /// must do no harm.
     pub(crate) fn remove(&self, file: StoreFile) -> DiskResult<()> {

@@ -25,7 +25,7 @@ fn append(log: &Log, number: u64) {
 /// Reads the log and checks that it is the records 1, 2, … in their order, after the one given.
 fn read(store: &StoreDir, after: u64) -> DiskResult<Replayed> {
     let mut expected = after + 1;
-    let replayed = replay(store, after, |number, record| {
+    let replayed = replay(store, after, |number, _bytes, record| {
         assert_eq!((number, record), (expected, quit(expected)));
         expected += 1;
     })?;
@@ -120,7 +120,7 @@ fn many_threads_share_a_sync() {
     });
     log.close().unwrap();
     let mut numbers = Vec::new();
-    replay(&store, 0, |number, _| numbers.push(number)).unwrap();
+    replay(&store, 0, |number, _, _| numbers.push(number)).unwrap();
     assert_eq!(numbers, (1..=800).collect::<Vec<_>>());
 }
 
