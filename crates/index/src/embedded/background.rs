@@ -147,7 +147,8 @@ impl Inner {
 
     /// Does one piece of work; tells whether there was any.
     fn work(&self, worker: Worker) -> bool {
-        let has_worked = (worker == Worker::Quick || !self.workers.has_started.load(Ordering::Acquire)) && self.flush()
+        let has_worked = (worker == Worker::Quick || !self.workers.has_started.load(Ordering::Acquire))
+            && self.flush()
             || self.merge(worker)
             || (worker == Worker::Thorough && (self.give_back() || self.snapshot_when_due()));
         if has_worked {
@@ -208,7 +209,8 @@ impl Inner {
     fn reserve(&self, worker: Worker) -> Option<Vec<Held>> {
         let mut reserved = self.workers.reserved.lock();
         let state = self.state.read();
-        let mut free: Vec<&Held> = state.text.segments.iter().filter(|held| !reserved.contains(&held.id)).collect();
+        let mut free: Vec<&Held> =
+            state.text.segments.iter().filter(|held| !reserved.contains(&held.id)).collect();
         free.sort_by_key(|held| held.segment.names().len());
         let tiers = free.chunk_by(|left, right| tier(left) == tier(right));
         let chosen: Option<Vec<Held>> = tiers

@@ -228,7 +228,9 @@ impl Progress {
         let repeats: Vec<(ContentKey, Option<u32>)> = self
             .paths
             .iter()
-            .map(|(content, paths)| (*content, (*paths > 1 || (*paths == 1 && unlisted(content))).then_some(*paths)))
+            .map(|(content, paths)| {
+                (*content, (*paths > 1 || (*paths == 1 && unlisted(content))).then_some(*paths))
+            })
             .collect();
         if let Some(peer) = state.peers.get_mut(key) {
             let manifest = &mut peer.manifest;

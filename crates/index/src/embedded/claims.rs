@@ -35,7 +35,8 @@ impl Claims {
 
     /// A peer claims another size than the first under one more path.
     pub(super) fn add(&mut self, content: ContentKey, first: u64, peer: PeerKey, size: u64) {
-        let dispute = self.contents.entry(content).or_insert_with(|| Dispute { first, others: BTreeMap::new() });
+        let dispute =
+            self.contents.entry(content).or_insert_with(|| Dispute { first, others: BTreeMap::new() });
         *dispute.others.entry((peer, size)).or_default() += 1;
     }
 

@@ -140,9 +140,8 @@ impl Contents {
     fn enter(&mut self, hash: ContentHash, key: ContentKey) {
         let keyed = self.hasher.hash_one(hash);
         let (slots, hasher) = (&self.slots, &self.hasher);
-        let rehash = |key: &ContentKey| {
-            slots.get((*key).into()).map_or(0, |content| hasher.hash_one(content.hash))
-        };
+        let rehash =
+            |key: &ContentKey| slots.get((*key).into()).map_or(0, |content| hasher.hash_one(content.hash));
         if let Some(table) = self.shards.get_mut(shard(keyed)) {
             table.insert_unique(keyed, key, rehash);
         }

@@ -2,8 +2,8 @@
 //!
 //! Invariant: a filter by peers or hashes is a set of contents that was made once, so that each match is asked in no time.
 
-use peerage_wire::api::SearchParams;
 use peerage_wire::Kind;
+use peerage_wire::api::SearchParams;
 use roaring::RoaringBitmap;
 
 use super::arena::{ContentKey, PeerKey};

@@ -68,9 +68,11 @@ impl State {
         let (Some(under), peers) = (under, peers) else {
             let value = match peers {
                 Listed::All => self.files,
-                Listed::Some(keys) => {
-                    keys.iter().filter_map(|key| self.peers.get(*key)).map(|peer| peer.manifest.len() as u64).sum()
-                }
+                Listed::Some(keys) => keys
+                    .iter()
+                    .filter_map(|key| self.peers.get(*key))
+                    .map(|peer| peer.manifest.len() as u64)
+                    .sum(),
             };
             return Total { value, exact: true };
         };

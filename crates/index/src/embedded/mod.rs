@@ -237,7 +237,8 @@ impl Engine for Embedded {
         let used = stats.memory.total_bytes;
         let room_files = max_bytes.filter(|_| stats.files > 0).map(|max| {
             // As many registrations more as there are now take as much again.
-            let more = u128::from(max.saturating_sub(used)) * u128::from(stats.files) / u128::from(used.max(1));
+            let more =
+                u128::from(max.saturating_sub(used)) * u128::from(stats.files) / u128::from(used.max(1));
             u64::try_from(more).unwrap_or(u64::MAX)
         });
         Ok(Stats { memory: Memory { max_bytes, room_files, ..stats.memory }, ..stats })

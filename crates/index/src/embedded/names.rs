@@ -181,9 +181,8 @@ impl Names {
 
     /// The name that a content has under a path.
     pub(super) fn find(&self, key: ContentKey, content: &Content, path: &str, hash: u64) -> Option<NameKey> {
-        let is_it = |key: NameKey, name: &Name| {
-            name.tag() == tag_of(hash) && self.path_bytes(key) == path.as_bytes()
-        };
+        let is_it =
+            |key: NameKey, name: &Name| name.tag() == tag_of(hash) && self.path_bytes(key) == path.as_bytes();
         let listed = self.listed(content).find(|(key, name)| is_it(*key, name)).map(|(key, _)| key);
         if listed.is_some() || !content.has_unlisted() {
             return listed;

@@ -83,7 +83,8 @@ mod tests {
     #[test]
     fn paths_are_where_they_were_put_and_places_are_used_again() {
         let mut paths = Paths::default();
-        let texts: Vec<String> = (0..40_000).map(|number| format!("s/{number}/{}", "x".repeat(number % 97))).collect();
+        let texts: Vec<String> =
+            (0..40_000).map(|number| format!("s/{number}/{}", "x".repeat(number % 97))).collect();
         let places: Vec<u64> = texts.iter().map(|text| paths.push(text)).collect();
         assert!(paths.pieces.len() > 1);
         for (at, text) in places.iter().zip(&texts) {

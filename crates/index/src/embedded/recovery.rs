@@ -16,7 +16,8 @@ use peerage_wire::{ContentHash, SharePath};
 
 use super::arena::{ContentKey, NameKey, PeerKey};
 use super::disk::{
-    Container, Damaged, DiskError, DiskResult, Log, Record, Replayed, SectionReader, StoreDir, StoreFile, replay,
+    Container, Damaged, DiskError, DiskResult, Log, Record, Replayed, SectionReader, StoreDir, StoreFile,
+    replay,
 };
 use super::leases::Order;
 use super::manifest::{Manifest, Odd, Rare};
@@ -267,7 +268,9 @@ impl<'a> SnapshotReader<'a> {
         while !section.is_over() {
             let len = u64::from_le_bytes(section.array()?);
             let len = usize::try_from(len).ok().filter(|len| *len as u64 <= section.reader.left());
-            let Some(len) = len else { return Err(section.snapshot.damaged("a peer is longer than its file")) };
+            let Some(len) = len else {
+                return Err(section.snapshot.damaged("a peer is longer than its file"));
+            };
             bytes.resize(len, 0);
             section.fill(&mut bytes)?;
             let Some(peer) = peer_of(&bytes, &state.names) else {
@@ -290,7 +293,9 @@ impl<'a> SnapshotReader<'a> {
             let damaged = |_| Damaged("it is no part of a text index").at(&self.store.path_of(file), 0);
             let segment = Segment::decode(&bytes).map_err(damaged)?;
             if segment.names().iter().any(|name| *name >= state.names.slots()) {
-                return Err(Damaged("it has names that the snapshot has not").at(&self.store.path_of(file), 0));
+                return Err(
+                    Damaged("it has names that the snapshot has not").at(&self.store.path_of(file), 0)
+                );
             }
             self.count(bytes.len() as u64);
             state.text.segments.push(Held { id, segment: segment.into() });
@@ -372,7 +377,8 @@ fn peer_of(bytes: &[u8], names: &Names) -> Option<Peer> {
         let name = NameKey::from(u32::from_le_bytes(cut.array()?));
         let [flags] = cut.array()?;
         let (size, modified) = (cut.number()?, i64::from_le_bytes(cut.array()?));
-        let odd = Odd { size: (flags & 1 != 0).then_some(size), modified: (flags & 2 != 0).then_some(modified) };
+        let odd =
+            Odd { size: (flags & 1 != 0).then_some(size), modified: (flags & 2 != 0).then_some(modified) };
         rare.odd.insert(name, odd);
     }
     for _ in 0..repeats {

@@ -190,7 +190,9 @@ impl<'a> Tally<'a> {
 
     fn look_at(&mut self, key: NameKey, content_key: ContentKey, place: Place, must_check: bool) {
         let state = self.search.state;
-        let (Some(name), Some(content)) = (state.names.get(key), state.contents.get(content_key)) else { return };
+        let (Some(name), Some(content)) = (state.names.get(key), state.contents.get(content_key)) else {
+            return;
+        };
         self.looked_at += 1;
         if name.live == 0 || !self.search.filter.passes(content_key, content) {
             return;
@@ -237,7 +239,8 @@ impl<'a> Tally<'a> {
             Sort::Newest => {
                 let names = self.matching(content);
                 let state = self.search.state;
-                let times = names.iter().filter_map(|(_, key)| state.names.get(*key)).map(|name| name.modified);
+                let times =
+                    names.iter().filter_map(|(_, key)| state.names.get(*key)).map(|name| name.modified);
                 times.max().map(|newest| Standing::Newest(Reverse(newest.into()), content.hash))
             }
         }
@@ -322,8 +325,12 @@ struct Mask {
 
 impl Mask {
     fn of(tally: &Tally<'_>, part: &Part<'_>, window: usize) -> Self {
-        let (Some(segment), false) = (part.segment, tally.is_counting()) else { return Self { blocks: None } };
-        let Some(Standing::Rank(place, Reverse(live), hash)) = tally.worst() else { return Self { blocks: None } };
+        let (Some(segment), false) = (part.segment, tally.is_counting()) else {
+            return Self { blocks: None };
+        };
+        let Some(Standing::Rank(place, Reverse(live), hash)) = tally.worst() else {
+            return Self { blocks: None };
+        };
         let blocks = std::array::from_fn(|at| {
             let block = window * (WINDOW / BLOCK) + at;
             if block * BLOCK >= part.names.len() {

@@ -68,7 +68,8 @@ impl Inner {
         }
         let file = StoreFile::Snapshot(first - 1);
         let mut writer = ContainerWriter::begin(&disk.store, file)?;
-        self.save(&mut writer, &segments).map_err(DiskError::of_section("write", &disk.store.path_of(file)))?;
+        self.save(&mut writer, &segments)
+            .map_err(DiskError::of_section("write", &disk.store.path_of(file)))?;
         let bytes = writer.written_bytes();
         writer.finish()?;
         disk.snapshot_bytes.store(bytes, Ordering::Relaxed);

@@ -84,7 +84,8 @@ impl State {
     /// The content and the name that an arrival has, new ones where there are none.
     pub(super) fn enter(&mut self, arrival: &Arrival<'_>) -> (ContentKey, NameKey) {
         let file = arrival.file;
-        let key = self.contents.find(&file.hash).unwrap_or_else(|| self.contents.insert(file.hash, file.size));
+        let key =
+            self.contents.find(&file.hash).unwrap_or_else(|| self.contents.insert(file.hash, file.size));
         (key, self.name(key, arrival))
     }
 
@@ -332,7 +333,9 @@ impl State {
         let Some(content) = self.contents.get_mut(key) else { return NameKey::from(u32::MAX) };
         let path = &arrival.file.path;
         let (name, is_listed) = match self.names.find(key, content, path.as_str(), arrival.path_hash) {
-            Some(name) => (name, self.names.get(name).is_some_and(|name| name.is_listed() && !name.is_in_text())),
+            Some(name) => {
+                (name, self.names.get(name).is_some_and(|name| name.is_listed() && !name.is_in_text()))
+            }
             None => self.names.insert(key, content, path.as_str(), arrival.path_hash),
         };
         let is_back = self.names.get(name).is_some_and(|name| name.known() == 0 && name.is_listed());

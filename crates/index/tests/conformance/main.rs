@@ -1,6 +1,6 @@
 //! What every engine must do: one readable story, and random lives compared with a simple model.
 //!
-//! Each test is a function over an [`Index`] and runs for every engine in [`ENGINES`].
+//! Each test is a function over an index and runs for every engine in [`ENGINES`].
 
 #![expect(clippy::unwrap_used, reason = "a test's fixtures fail the test by panicking")]
 
@@ -9,25 +9,20 @@ mod story;
 
 mod random;
 
+mod engine;
 mod fixture;
 mod model;
 
-use peerage_index::Index;
-
-/// An engine's name, and how to make an empty index on it.
-type Engine = (&'static str, fn() -> Index);
-
-/// Every engine.
-const ENGINES: [Engine; 1] = [("embedded", Index::embedded)];
+use engine::{ENGINES, Home};
 
 /// Makes a test of each story.
 macro_rules! every_engine {
     ($module:ident: $($story:ident)*) => {$(
         #[test]
         fn $story() {
-            for (engine, make) in ENGINES {
-                println!("engine: {engine}"); // shown only when it fails
-                $module::$story(&make());
+            for engine in &ENGINES {
+                println!("engine: {}", engine.name); // shown only when it fails
+                $module::$story(&Home::new(engine).index);
             }
         }
     )*};
@@ -38,6 +33,7 @@ every_engine! { story:
     the_same_content_is_one_hit_with_every_source
     a_peer_quits_and_is_gone_at_once
     a_lease_runs_out_and_heartbeats_keep_it
+    a_lease_that_ran_out_is_taken_up_by_a_heartbeat
     a_peer_returns_with_the_same_digest_and_sends_nothing
     a_peer_returns_changed_and_sends_all
     batches_are_applied_once_and_in_order
@@ -63,8 +59,8 @@ every_engine! { partials:
 
 #[test]
 fn random_lives_agree_with_the_model() {
-    for (engine, make) in ENGINES {
-        println!("engine: {engine}");
-        random::lives_agree_with_the_model(make);
+    for engine in &ENGINES {
+        println!("engine: {}", engine.name);
+        random::lives_agree_with_the_model(engine);
     }
 }

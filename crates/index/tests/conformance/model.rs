@@ -89,8 +89,10 @@ impl Model {
         }
         let after = peer.files.clone();
         for file in after.values().filter(|file| before.get(&file.path) != Some(file)) {
-            let newest = self.told.entry((file.hash, file.path.clone())).or_insert(file.modified);
-            *newest = file.modified.max(*newest);
+            // What lies before 1970 or after 2106 counts as that end.
+            let told = file.modified.clamp(0, i64::from(u32::MAX));
+            let newest = self.told.entry((file.hash, file.path.clone())).or_insert(told);
+            *newest = told.max(*newest);
         }
         self.forget_times();
         Ok(Applied { files: after.len() as u64 })

@@ -1,12 +1,13 @@
 //! Random lives of a few peers, each step's answer compared with the model's, and then every list.
 
-use peerage_index::{Index, Moment};
+use peerage_index::Moment;
 use peerage_wire::api::{
     Announcement, BatchOrder, Change, Doors, Heartbeat, ListParams, Matched, Page, SearchParams, Sort,
 };
 use peerage_wire::{ContentHash, FileEntry, Kind, PeerId, ShareDigest, SharePath};
 use proptest::prelude::*;
 
+use super::engine::{Engine, Home};
 use super::fixture::{SEEN_IP, counts, digest_of, file};
 use super::model::Model;
 
@@ -36,6 +37,9 @@ enum Step {
     Heartbeat { peer: usize, ahead: i64, digest: Option<Digest> },
     Quit { peer: usize },
     Expire { after_millis: u64 },
+    Settle,
+    Snapshot,
+    Restart,
     Search(Box<SearchParams>),
 }
 
@@ -47,11 +51,11 @@ enum Digest {
     Empty,
 }
 
-pub(crate) fn lives_agree_with_the_model(make: fn() -> Index) {
+pub(crate) fn lives_agree_with_the_model(engine: &'static Engine) {
     // As many as `PROPTEST_CASES` says.
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(first in first_steps(), steps in prop::collection::vec(any_step(), 1..60))| {
-        let mut life = Life { index: make(), model: Model::default(), now: 0 };
+        let mut life = Life { home: Home::new(engine), engine, model: Model::default(), now: 0 };
         for step in first.into_iter().chain(steps) {
             life.take(&step)?;
         }
@@ -60,7 +64,8 @@ pub(crate) fn lives_agree_with_the_model(make: fn() -> Index) {
 }
 
 struct Life {
-    index: Index,
+    home: Home,
+    engine: &'static Engine,
     model: Model,
     now: u64,
 }
@@ -78,7 +83,7 @@ impl Life {
                     epoch: self.epoch(*peer, *ahead),
                     digest: self.digest(*peer, *digest),
                 };
-                let (id, told) = (id(*peer), self.index.announce(id(*peer), &said, SEEN_IP, now));
+                let (id, told) = (id(*peer), self.home.index.announce(id(*peer), &said, SEEN_IP, now));
                 prop_assert_eq!(told, self.model.announce(id, &said, now));
             }
             Step::Batch { peer, ahead, seq_ahead, changes } => {
@@ -87,27 +92,37 @@ impl Life {
                     epoch: self.epoch(*peer, *ahead),
                     seq: next.saturating_add_signed(*seq_ahead),
                 };
-                let told = self.index.apply(id(*peer), order, changes.clone());
+                let told = self.home.index.apply(id(*peer), order, changes.clone());
                 prop_assert_eq!(told, self.model.apply(id(*peer), order, changes));
             }
             Step::Heartbeat { peer, ahead, digest } => {
                 let digest = digest.map(|digest| self.digest(*peer, digest));
                 let beat = Heartbeat { epoch: self.epoch(*peer, *ahead), digest };
-                let told = self.index.heartbeat(id(*peer), beat, now);
+                let told = self.home.index.heartbeat(id(*peer), beat, now);
                 prop_assert_eq!(told, self.model.heartbeat(id(*peer), beat, now));
             }
             Step::Quit { peer } => {
-                self.index.quit(id(*peer)).unwrap();
+                self.home.index.quit(id(*peer)).unwrap();
                 self.model.quit(id(*peer));
             }
             Step::Expire { after_millis } => {
                 self.now += after_millis;
                 let now = Moment::from_millis(self.now);
-                prop_assert_eq!(self.index.expire(now), Ok(self.model.expire(now)));
+                prop_assert_eq!(self.home.index.expire(now), Ok(self.model.expire(now)));
             }
+            Step::Settle => self.home.index.settle().unwrap(),
+            Step::Snapshot => self.home.index.snapshot().unwrap(),
+            Step::Restart if self.engine.keeps => {
+                self.home.restart();
+                self.model.restart();
+            }
+            Step::Restart => {}
             Step::Search(params) => self.compare_search(params)?,
         }
-        prop_assert_eq!(counts(&self.index), self.model.stats());
+        if self.engine.settles {
+            self.home.index.settle().unwrap();
+        }
+        prop_assert_eq!(counts(&self.home.index), self.model.stats());
         Ok(())
     }
 
@@ -131,34 +146,34 @@ impl Life {
         let (matched, hits) = match self.model.search(params) {
             Ok(expected) => expected,
             Err(error) => {
-                prop_assert_eq!(self.index.search(params), Err(error));
+                prop_assert_eq!(self.home.index.search(params), Err(error));
                 return Ok(());
             }
         };
-        let of = |cursor| self.index.search(&SearchParams { cursor, ..params.clone() }).unwrap();
+        let of = |cursor| self.home.index.search(&SearchParams { cursor, ..params.clone() }).unwrap();
         compare_pages(hits, Some(matched), of)
     }
 
     fn compare_lists(&self) -> Checked {
         for peer in std::iter::once(None).chain(MEANT.map(Some)) {
             let params = ListParams { peer: peer.map(Into::into), limit: Some(2), ..ListParams::default() };
-            let of = |cursor| self.index.peers(&ListParams { cursor, ..params.clone() }).unwrap();
+            let of = |cursor| self.home.index.peers(&ListParams { cursor, ..params.clone() }).unwrap();
             compare_pages(self.model.peers(peer), None, of)?;
             for under in [None, Some("music"), Some("docs/live"), Some("docs/🎵.mp3")] {
                 let under = under.map(|path| SharePath::parse(path).unwrap());
                 let params = ListParams { under: under.clone(), ..params.clone() };
-                let of = |cursor| self.index.files(&ListParams { cursor, ..params.clone() }).unwrap();
+                let of = |cursor| self.home.index.files(&ListParams { cursor, ..params.clone() }).unwrap();
                 compare_pages(self.model.files(peer, under.as_ref()), None, of)?;
             }
         }
         for number in 0..5 {
             let hash = content(number);
-            prop_assert_eq!(self.index.content(hash), Ok(self.model.content(hash)));
+            prop_assert_eq!(self.home.index.content(hash), Ok(self.model.content(hash)));
         }
         let rows = self.model.peers(None);
         for peer in 0..PEERS {
             let row = rows.iter().find(|row| row.peer == id(peer)).cloned();
-            prop_assert_eq!(self.index.peer(id(peer)), Ok(row));
+            prop_assert_eq!(self.home.index.peer(id(peer)), Ok(row));
         }
         Ok(())
     }
@@ -221,6 +236,9 @@ fn any_step() -> impl Strategy<Value = Step> {
             .prop_map(|(peer, ahead, digest)| Step::Heartbeat { peer, ahead, digest }),
         1 => peer.prop_map(|peer| Step::Quit { peer }),
         1 => (0_u64..60_000).prop_map(|after_millis| Step::Expire { after_millis }),
+        1 => Just(Step::Settle),
+        1 => Just(Step::Snapshot),
+        1 => Just(Step::Restart),
         6 => any_search().prop_map(|params| Step::Search(Box::new(params))),
     ]
 }

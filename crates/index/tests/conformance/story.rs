@@ -1,7 +1,7 @@
 //! The story, a chapter a function: a peer joins, is found, is joined by others, leaves, and comes back.
 
 use peerage_index::{Error, Index};
-use peerage_wire::api::{BatchOrder, Change, Hit, ListParams, Matched, SearchParams, Sort, Stats};
+use peerage_wire::api::{BatchOrder, Change, Heartbeat, Hit, ListParams, Matched, SearchParams, Sort, Stats};
 use peerage_wire::{Kind, limits};
 
 use super::fixture::*;
