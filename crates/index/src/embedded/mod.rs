@@ -28,9 +28,10 @@ mod search;
 
 mod arena;
 
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the engine does not write to a disk yet"))]
-#[cfg_attr(test, allow(dead_code, unused_imports, reason = "the engine does not write to a disk yet"))]
+#[allow(dead_code, unused_imports, reason = "the engine does not write to a disk yet")]
 mod disk;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use disk::fuzzing;
 
 use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
