@@ -24,6 +24,13 @@ mod pattern;
 mod rank;
 mod typo;
 
+#[doc(hidden)]
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+
+#[cfg(test)]
+mod seeds;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;

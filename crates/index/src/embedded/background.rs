@@ -198,6 +198,11 @@ impl Inner {
             Some(merged) => self.put(None, &ids, merged, &dropped, from),
             None => self.end_making(),
         }
+        if ids.len() == 1 {
+            // Those that are left are in other segments: the next time is when as many more have come.
+            let mut state = self.state.write();
+            state.text.dead_left = usize::try_from(state.text.dead).unwrap_or(usize::MAX);
+        }
         let mut reserved = self.workers.reserved.lock();
         ids.iter().for_each(|id| {
             reserved.remove(id);
@@ -222,7 +227,7 @@ impl Inner {
             });
         let chosen = chosen.or_else(|| {
             let names: usize = state.text.segments.iter().map(|held| held.segment.names().len()).sum();
-            let dead = usize::try_from(state.text.dead).unwrap_or(usize::MAX);
+            let dead = usize::try_from(state.text.dead).unwrap_or(usize::MAX).saturating_sub(state.text.dead_left);
             let is_due = worker == Worker::Thorough && dead > state.dead_names_max && dead > names / 4;
             free.last().filter(|_| is_due).map(|largest| vec![(*largest).clone()])
         })?;

@@ -42,6 +42,9 @@ mod snapshot;
 mod arena;
 mod chunked;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use disk::fuzzing;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -92,6 +95,8 @@ struct Disk {
     logged_bytes: AtomicU64,
     /// Bytes of the last snapshot.
     snapshot_bytes: AtomicU64,
+    /// The last record that was logged.
+    last_lsn: AtomicU64,
 }
 
 impl Inner {
@@ -132,7 +137,9 @@ impl Inner {
         match &self.disk {
             Some(disk) => {
                 disk.logged_bytes.fetch_add(record.len() as u64, Ordering::Relaxed);
-                disk.log.append(record).map_err(Error::from)
+                let lsn = disk.log.append(record)?;
+                disk.last_lsn.fetch_max(lsn, Ordering::Relaxed);
+                Ok(lsn)
             }
             None => Ok(0),
         }

@@ -49,6 +49,7 @@ pub(super) fn open(dir: &Path, options: &Options, progress: &dyn Fn(Phase)) -> D
         log,
         logged_bytes: AtomicU64::new(checked.log_bytes),
         snapshot_bytes: AtomicU64::new(checked.snapshot_bytes),
+        last_lsn: AtomicU64::new(replayed.next - 1),
     });
     Ok(inner)
 }

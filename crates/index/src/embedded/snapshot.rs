@@ -70,6 +70,8 @@ impl Inner {
         let mut writer = ContainerWriter::begin(&disk.store, file)?;
         self.save(&mut writer, &segments)
             .map_err(DiskError::of_section("write", &disk.store.path_of(file)))?;
+        // A snapshot must not know of anything that the log may still lose.
+        disk.log.wait(disk.last_lsn.load(Ordering::Relaxed))?;
         let bytes = writer.written_bytes();
         writer.finish()?;
         disk.snapshot_bytes.store(bytes, Ordering::Relaxed);

@@ -62,6 +62,8 @@ pub(super) struct Text {
     pub(super) limbo: Vec<NameKey>,
     /// Listed names that nobody knows any more but some segment still holds.
     pub(super) dead: u64,
+    /// How many of them were left when one segment was made anew for them.
+    pub(super) dead_left: usize,
 }
 
 /// A segment, and the number of its file.

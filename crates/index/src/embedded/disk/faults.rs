@@ -39,7 +39,7 @@ fn any_call_may_fail() {
 
 /// Whether the call failed that was to fail.
 fn survives(fail_at: usize, fault: Fault, loss: Loss) -> bool {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let files = Arc::new(FaultyFiles::new(dir.path(), fail_at, fault));
     let told = run(dir.path(), &files, Told::default());
     files.cut_power(loss);
@@ -63,7 +63,7 @@ fn any_call_of_the_restart_may_fail_too() {
 }
 
 fn survives_two(first_at: usize, loss: Loss) -> bool {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let first = Arc::new(FaultyFiles::new(dir.path(), first_at, Fault::FromThenOn));
     let told = run(dir.path(), &first, Told::default());
     sweep(|fail_at| {
@@ -187,10 +187,15 @@ fn quit(number: u64) -> Record {
 }
 
 fn copy_of(dir: &Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
+    let copy = scratch();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
     }
     copy
+}
+
+/// A directory in memory where there is such a place: what a power cut would leave is made up here anyway.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }

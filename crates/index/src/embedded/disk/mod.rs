@@ -28,6 +28,8 @@ mod sections;
 
 #[cfg(test)]
 mod faults;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 
 pub(super) use container::{Container, ContainerWriter};
 pub(super) use error::{Damaged, DiskError, DiskResult};

@@ -30,7 +30,7 @@ pub(super) enum Loss {
     Bytes,
     /// Neither names nor bytes.
     All,
-    /// No names, and of the bytes every second piece; the others are zeros.
+    /// No names, and of a file's bytes the later ones; the first are zeros.
     Holes,
 }
 
@@ -90,11 +90,9 @@ impl FaultyFiles {
             let mut bytes = state.synced[*file].clone();
             if let (Loss::Holes, Some(seen)) = (loss, seen.get(file)) {
                 let tail = seen.get(bytes.len()..).unwrap_or_default();
-                let piece = (tail.len() / 4).max(1);
-                for (position, part) in tail.chunks(piece).enumerate() {
-                    let zeros = vec![0; part.len()];
-                    bytes.extend_from_slice(if position % 2 == 0 { &zeros } else { part });
-                }
+                let (lost, kept) = tail.split_at(tail.len() / 4);
+                bytes.resize(bytes.len() + lost.len(), 0);
+                bytes.extend_from_slice(kept);
             }
             fs::write(self.dir.join(name), bytes).unwrap();
         }

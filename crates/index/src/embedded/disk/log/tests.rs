@@ -197,29 +197,60 @@ fn a_changed_byte_anywhere_is_found_or_does_no_harm() {
     }
 }
 
+/// A file of two groups, the second without a mark after it, and where its records begin.
+fn two_groups(salt: u64) -> (Vec<u8>, Vec<usize>) {
+    let mut bytes = Head { salt, first: 1 }.encode().to_vec();
+    let mut starts = Vec::new();
+    for number in 1..=5 {
+        if number == 3 {
+            bytes.extend_from_slice(&frame::mark(salt, 2));
+        }
+        starts.push(bytes.len());
+        let mut record = Vec::new();
+        quit(number).encode(&mut record);
+        bytes.extend_from_slice(&Seal::of(&record).head(salt, number));
+        bytes.extend_from_slice(&record);
+    }
+    (bytes, starts)
+}
+
 /// Of the last group any part may be missing after a power cut, the first as well as the last.
 #[test]
 fn holes_in_the_last_group_are_cut_and_holes_before_it_are_not() {
     let dir = tempfile::tempdir().unwrap();
-    let store = written(dir.path(), &[2, 3]);
+    let store = StoreDir::open(dir.path()).unwrap();
     let path = store.path_of(StoreFile::Log(1));
-    let mut bytes = fs::read(&path).unwrap();
-    bytes.truncate(bytes.len() - frame::FRAME_HEAD_BYTES); // the closing mark
-    let record = frame::FRAME_HEAD_BYTES + 33;
-    let mut hole = bytes.clone();
-    let start = frame::HEAD_BYTES + 2 * record + frame::FRAME_HEAD_BYTES;
-    hole[start..start + record].fill(0);
-    fs::write(&path, &hole).unwrap();
-    let replayed = read(&store, 0).unwrap();
-    assert_eq!((replayed.next, replayed.cut.unwrap().bytes), (3, 3 * record as u64));
+    let (bytes, starts) = two_groups(77);
+    for (position, start) in starts.iter().copied().enumerate() {
+        let mut hole = bytes.clone();
+        hole[start..start + frame::FRAME_HEAD_BYTES + 1].fill(0);
+        fs::write(&path, &hole).unwrap();
+        if position >= 2 {
+            let replayed = read(&store, 0).unwrap();
+            let cut = replayed.cut.unwrap();
+            assert_eq!((replayed.next, cut.offset), (position as u64 + 1, start as u64));
+            assert_eq!(cut.bytes, (bytes.len() - start) as u64);
+        } else {
+            let error = read(&store, 0).unwrap_err();
+            let place = start as u64;
+            assert!(matches!(error, DiskError::Damaged { offset, .. } if offset == place), "{error}");
+            assert!(error.to_string().contains("\nhint: "), "{error}");
+        }
+    }
+}
 
-    let mut hole = bytes.clone();
-    hole[start - frame::FRAME_HEAD_BYTES - record..start - frame::FRAME_HEAD_BYTES].fill(0);
-    fs::write(&path, &hole).unwrap();
-    let error = read(&store, 0).unwrap_err();
-    let expected = (frame::HEAD_BYTES + record) as u64;
-    assert!(matches!(error, DiskError::Damaged { offset, .. } if offset == expected), "{error}");
-    assert!(error.to_string().contains("\nhint: "), "{error}");
+/// Whoever registers bytes that would be a mark in another file changes nothing.
+#[test]
+fn a_mark_of_another_salt_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = StoreDir::open(dir.path()).unwrap();
+    let (mut bytes, starts) = two_groups(77);
+    bytes[starts[2]] ^= 1;
+    for (salt, is_damage) in [(76, false), (77, true)] {
+        let end = [&bytes[..], &frame::mark(salt, 5)].concat();
+        fs::write(store.path_of(StoreFile::Log(1)), end).unwrap();
+        assert_eq!(read(&store, 0).is_err(), is_damage);
+    }
 }
 
 #[test]

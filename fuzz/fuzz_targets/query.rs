@@ -1,0 +1,4 @@
+//! A query and a path.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| peerage_index::fuzzing::query(bytes));
