@@ -1,0 +1,144 @@
+//! A piece as bytes and back: a mark, then parts, each after its length, all numbers little endian.
+//!
+//! Invariants: reading asks for no more memory than there are bytes. What is read back can be searched without a panic,
+//! whatever the bytes were; whether they are the ones written, a checksum around them has to tell.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::dictionary::Dictionary;
+use super::members::{KIND_BITS, Kinds, Members};
+use super::postings::Postings;
+use super::segment::Segment;
+use super::triples::Triples;
+use super::{BLOCK, Damaged};
+
+/// Begins a piece, with the version of what follows.
+const MARK: &[u8; 8] = b"PRGTEXT1";
+
+impl Segment {
+    /// Writes the piece.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub(in crate::embedded) fn encode(&self, to: &mut impl Write) -> io::Result<()> {
+        let Self { members, dictionary, triples, postings, ready } = self;
+        to.write_all(MARK)?;
+        write_numbers(to, &members.names, u32::to_le_bytes)?;
+        write_numbers(to, &members.contents, u32::to_le_bytes)?;
+        write_numbers(to, &members.by_name, u32::to_le_bytes)?;
+        for plane in &members.kinds.planes {
+            write_numbers(to, plane, u64::to_le_bytes)?;
+        }
+        let classes: Vec<u8> = members.classes.iter().map(|class| class.load(Ordering::Relaxed)).collect();
+        write_bytes(to, &classes)?;
+        write_numbers(to, &members.min_hashes, u32::to_le_bytes)?;
+        write_bytes(to, dictionary.map_bytes())?;
+        write_bytes(to, dictionary.text_bytes())?;
+        write_numbers(to, &triples.keys, u64::to_le_bytes)?;
+        write_numbers(to, &triples.ends, u64::to_le_bytes)?;
+        write_bytes(to, &triples.bytes)?;
+        write_bytes(to, &postings.bytes)?;
+        write_numbers(to, &postings.starts, u32::to_le_bytes)?;
+        write_numbers(to, &postings.bases, u64::to_le_bytes)?;
+        write_numbers(to, &postings.maps, u64::to_le_bytes)?;
+        let prefixes: Vec<&str> = ready.iter().map(|prefix| &**prefix).collect();
+        write_bytes(to, prefixes.join("\0").as_bytes())
+    }
+
+    /// Reads a piece back.
+    ///
+    /// # Errors
+    /// [`Damaged`] with the part that is not as it should be.
+    pub(in crate::embedded) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut parts = Parts { rest: bytes.strip_prefix(MARK).ok_or(Damaged("its mark"))? };
+        let members = read_members(&mut parts)?;
+        let dictionary = Dictionary::new(parts.bytes()?.to_vec(), parts.bytes()?.into())?;
+        let (keys, ends) = (parts.numbers(u64::from_le_bytes)?, parts.numbers(u64::from_le_bytes)?);
+        let triples = Triples { keys, ends, bytes: parts.bytes()?.into() };
+        let (bytes, starts) = (parts.bytes()?.into(), parts.numbers(u32::from_le_bytes)?);
+        let (bases, maps) = (parts.numbers(u64::from_le_bytes)?, parts.numbers(u64::from_le_bytes)?);
+        let postings = Postings { bytes, starts, bases, maps, map_words: members.len().div_ceil(64) };
+        let ready = parts.bytes()?.split(|byte| *byte == 0).filter(|prefix| !prefix.is_empty());
+        let ready: Option<Box<[Box<str>]>> =
+            ready.map(|prefix| str::from_utf8(prefix).ok().map(Box::from)).collect();
+        let ready = ready.ok_or(Damaged("its beginnings"))?;
+        if triples.keys.len() != triples.ends.len() || !triples.keys.is_sorted() {
+            return Err(Damaged("its triples"));
+        }
+        if postings.len() != dictionary.len() as usize + ready.len() || !ready.is_sorted() {
+            return Err(Damaged("its lists"));
+        }
+        if !parts.rest.is_empty() {
+            return Err(Damaged("its length"));
+        }
+        Ok(Self { members, dictionary, triples, postings, ready })
+    }
+}
+
+fn read_members(parts: &mut Parts<'_>) -> Result<Members, Damaged> {
+    let names = parts.numbers(u32::from_le_bytes)?;
+    let contents = parts.numbers(u32::from_le_bytes)?;
+    let by_name = parts.numbers(u32::from_le_bytes)?;
+    let mut planes: [Box<[u64]>; KIND_BITS] = Default::default();
+    for plane in &mut planes {
+        *plane = parts.numbers(u64::from_le_bytes)?;
+    }
+    let classes: Box<[AtomicU8]> = parts.bytes()?.iter().map(|class| AtomicU8::new(*class)).collect();
+    let min_hashes = parts.numbers(u32::from_le_bytes)?;
+    let is_whole = contents.len() == names.len()
+        && by_name.len() == names.len()
+        && by_name.iter().all(|place| (*place as usize) < names.len())
+        && planes.iter().all(|plane| plane.len() == names.len().div_ceil(64))
+        && classes.len() == names.len().div_ceil(BLOCK)
+        && min_hashes.len() == classes.len();
+    let kinds = Kinds { planes };
+    let members = Members { names, contents, by_name, kinds, classes, min_hashes };
+    if is_whole { Ok(members) } else { Err(Damaged("its names")) }
+}
+
+fn write_bytes(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(&(bytes.len() as u64).to_le_bytes())?;
+    to.write_all(bytes)
+}
+
+fn write_numbers<T: Copy, const N: usize>(
+    to: &mut impl Write,
+    numbers: &[T],
+    encode: fn(T) -> [u8; N],
+) -> io::Result<()> {
+    /// Numbers turned into bytes at a time.
+    const AT_A_TIME: usize = 4_096;
+    to.write_all(&((numbers.len() * N) as u64).to_le_bytes())?;
+    let mut buffer = Vec::with_capacity(AT_A_TIME * N);
+    for some in numbers.chunks(AT_A_TIME) {
+        buffer.clear();
+        some.iter().for_each(|number| buffer.extend_from_slice(&encode(*number)));
+        to.write_all(&buffer)?;
+    }
+    Ok(())
+}
+
+/// Takes part after part.
+struct Parts<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
+        let (length, rest) = self.rest.split_first_chunk().ok_or(Damaged("its length"))?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| Damaged("its length"))?;
+        let (part, rest) = rest.split_at_checked(length).ok_or(Damaged("its length"))?;
+        self.rest = rest;
+        Ok(part)
+    }
+
+    fn numbers<T, const N: usize>(&mut self, decode: fn([u8; N]) -> T) -> Result<Box<[T]>, Damaged> {
+        let (numbers, rest) = self.bytes()?.as_chunks();
+        if rest.is_empty() {
+            Ok(numbers.iter().map(|bytes| decode(*bytes)).collect())
+        } else {
+            Err(Damaged("its length"))
+        }
+    }
+}

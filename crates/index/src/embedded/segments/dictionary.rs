@@ -1,0 +1,291 @@
+//! The terms of a piece: a term's number is its place in their order, glued pairs first.
+//!
+//! An automaton finds a term, and those a typo away; beside it the texts stand one after the other, for beginnings (a
+//! range of numbers) and for looking at many terms by their numbers.
+//!
+//! Invariants: texts ascend; the automaton has exactly these terms.
+
+use std::ops::Range;
+
+use fst::raw::{CompiledAddr, Fst, Output};
+use fst::{Map, MapBuilder};
+
+use super::{Damaged, varint};
+
+/// Stands before a glued pair and within it; no term has it.
+pub(super) const PAIR: char = '\u{1}';
+/// Terms from one known place in the texts to the next.
+const SAMPLED: u32 = 16;
+
+pub(super) struct Dictionary {
+    map: Map<Vec<u8>>,
+    /// Each text after its length.
+    texts: Box<[u8]>,
+    /// Where every sixteenth text is.
+    samples: Box<[u32]>,
+    len: u32,
+}
+
+impl std::fmt::Debug for Dictionary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Dictionary of {} terms", self.len)
+    }
+}
+
+impl Dictionary {
+    /// Of the automaton's bytes, and of texts one after the other, each after its length.
+    pub(super) fn new(map: Vec<u8>, texts: Box<[u8]>) -> Result<Self, Damaged> {
+        let map = Map::new(map).map_err(|_| Damaged("its dictionary"))?;
+        map.as_fst().verify().map_err(|_| Damaged("its dictionary"))?;
+        let (mut rest, mut samples, mut len) = (&*texts, Vec::new(), 0_u32);
+        while !rest.is_empty() {
+            if len.is_multiple_of(SAMPLED) {
+                samples.push(u32::try_from(texts.len() - rest.len()).map_err(|_| Damaged("its terms"))?);
+            }
+            take_text(&mut rest).ok_or(Damaged("its terms"))?;
+            len = len.checked_add(1).ok_or(Damaged("its terms"))?;
+        }
+        if map.len() != len as usize {
+            return Err(Damaged("its terms"));
+        }
+        Ok(Self { map, texts, samples: samples.into(), len })
+    }
+
+    pub(super) const fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(super) fn map_bytes(&self) -> &[u8] {
+        self.map.as_fst().as_bytes()
+    }
+
+    pub(super) const fn text_bytes(&self) -> &[u8] {
+        &self.texts
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.map_bytes().len() + self.texts.len() + self.samples.len() * 4
+    }
+
+    pub(super) fn get(&self, term: &str) -> Option<u32> {
+        self.map.get(term).and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// The texts from a number on.
+    pub(super) fn texts_from(&self, number: u32) -> impl Iterator<Item = &str> {
+        let start = self.samples.get((number / SAMPLED) as usize).map_or(self.texts.len(), |at| *at as usize);
+        let mut rest = self.texts.get(start..).unwrap_or_default();
+        for _ in 0..number % SAMPLED {
+            take_bytes(&mut rest);
+        }
+        std::iter::from_fn(move || take_text(&mut rest))
+    }
+
+    /// Leaves of ascending numbers those whose text passes.
+    pub(super) fn keep(&self, numbers: &mut Vec<u32>, mut passes: impl FnMut(&str) -> bool) {
+        let (mut rest, mut at) = (&*self.texts, 0);
+        numbers.retain(|number| {
+            if *number < at || number - at >= SAMPLED {
+                at = number / SAMPLED * SAMPLED;
+                let start =
+                    self.samples.get((number / SAMPLED) as usize).map_or(usize::MAX, |at| *at as usize);
+                rest = self.texts.get(start..).unwrap_or_default();
+            }
+            while at < *number {
+                take_bytes(&mut rest);
+                at += 1;
+            }
+            at += 1;
+            take_text(&mut rest).is_some_and(&mut passes)
+        });
+    }
+
+    /// The numbers of the terms that begin so.
+    pub(super) fn range(&self, prefix: &str) -> Range<u32> {
+        let start = self.count_while(|text| text < prefix);
+        start..self.count_while(|text| text < prefix || text.starts_with(prefix)).max(start)
+    }
+
+    /// How many terms from the first on pass; none does after one that doesn't.
+    fn count_while(&self, passes: impl Fn(&str) -> bool) -> u32 {
+        let first_passes = |at: &u32| {
+            let mut rest = self.texts.get(*at as usize..).unwrap_or_default();
+            take_text(&mut rest).is_some_and(&passes)
+        };
+        let known = self.samples.partition_point(first_passes);
+        let Some(block) = known.checked_sub(1) else { return 0 };
+        let start = u32::try_from(block).unwrap_or(u32::MAX).saturating_mul(SAMPLED);
+        let more = self.texts_from(start).take(SAMPLED as usize).take_while(|text| passes(text)).count();
+        start.saturating_add(u32::try_from(more).unwrap_or(0))
+    }
+
+    /// Adds the numbers of the terms that are at most one typo away, some of them more than once.
+    pub(super) fn add_typos(&self, text: &str, to: &mut Vec<u32>) {
+        let fst = self.map.as_fst();
+        let mut at = Step { node: fst.root().addr(), number: Output::zero() };
+        let mut rest = text;
+        loop {
+            let mut chars = rest.chars();
+            let first = chars.next();
+            let without_first = chars.as_str();
+            let mut add = |step: Option<Step>, then: &str| {
+                let number = step.and_then(|step| step.walk(fst, then)).and_then(|step| step.end(fst));
+                to.extend(number);
+            };
+            if first.is_some() {
+                add(Some(at), without_first);
+            }
+            if let (Some(first), Some(second)) = (first, chars.next()) {
+                let swapped = String::from_iter([second, first]);
+                add(at.walk(fst, &swapped), chars.as_str());
+            }
+            at.each_char(fst, &mut |step| {
+                add(Some(step), rest);
+                if first.is_some() {
+                    add(Some(step), without_first);
+                }
+            });
+            let Some(next) = first.and_then(|first| at.walk(fst, first.encode_utf8(&mut [0; 4]))) else {
+                return;
+            };
+            (at, rest) = (next, without_first);
+        }
+    }
+}
+
+/// A place in the automaton, and the number that its way gave.
+#[derive(Clone, Copy)]
+struct Step {
+    node: CompiledAddr,
+    number: Output,
+}
+
+impl Step {
+    fn walk(mut self, fst: &Fst<Vec<u8>>, text: &str) -> Option<Self> {
+        for byte in text.bytes() {
+            let node = fst.node(self.node);
+            let transition = node.transition(node.find_input(byte)?);
+            self = Self { node: transition.addr, number: self.number.cat(transition.out) };
+        }
+        Some(self)
+    }
+
+    fn end(self, fst: &Fst<Vec<u8>>) -> Option<u32> {
+        let node = fst.node(self.node);
+        let number = node.is_final().then(|| self.number.cat(node.final_output()).value())?;
+        u32::try_from(number).ok()
+    }
+
+    /// Goes a whole character further, in every way there is.
+    fn each_char(self, fst: &Fst<Vec<u8>>, visit: &mut impl FnMut(Self)) {
+        self.each_byte(fst, &mut |byte, step| {
+            let more = if byte < 0x80 { 0 } else { (!byte).leading_zeros() as usize };
+            step.each_rest(fst, more.saturating_sub(1), visit);
+        });
+    }
+
+    fn each_rest(self, fst: &Fst<Vec<u8>>, bytes: usize, visit: &mut dyn FnMut(Self)) {
+        match bytes {
+            0 => visit(self),
+            _ => self.each_byte(fst, &mut |_, step| step.each_rest(fst, bytes - 1, visit)),
+        }
+    }
+
+    fn each_byte(self, fst: &Fst<Vec<u8>>, visit: &mut dyn FnMut(u8, Self)) {
+        for transition in fst.node(self.node).transitions() {
+            let step = Self { node: transition.addr, number: self.number.cat(transition.out) };
+            visit(transition.inp, step);
+        }
+    }
+}
+
+fn take_bytes<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = varint::read(from)?;
+    let (text, rest) = from.split_at_checked(length as usize)?;
+    *from = rest;
+    Some(text)
+}
+
+fn take_text<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
+    std::str::from_utf8(take_bytes(from)?).ok()
+}
+
+/// Writes a dictionary, term by term in order.
+pub(super) struct Writer {
+    map: MapBuilder<Vec<u8>>,
+    texts: Vec<u8>,
+    samples: Vec<u32>,
+    len: u32,
+}
+
+impl Writer {
+    pub(super) fn new(text_bytes: usize) -> Self {
+        let (texts, samples) = (Vec::with_capacity(text_bytes), Vec::new());
+        Self { map: MapBuilder::memory(), texts, samples, len: 0 }
+    }
+
+    /// Adds a term and gives its number; `None` where it isn't greater than the last.
+    pub(super) fn push(&mut self, term: &str) -> Option<u32> {
+        let (number, place) = (self.len, u32::try_from(self.texts.len()).ok()?);
+        self.map.insert(term, u64::from(number)).ok()?;
+        if number.is_multiple_of(SAMPLED) {
+            self.samples.push(place);
+        }
+        varint::write(u32::try_from(term.len()).unwrap_or(u32::MAX), &mut self.texts);
+        self.texts.extend_from_slice(term.as_bytes());
+        self.len += 1;
+        Some(number)
+    }
+
+    pub(super) fn finish(self) -> Dictionary {
+        let grown = self.map.into_map();
+        let map = Map::new(grown.as_fst().to_vec()).unwrap_or(grown); // in no more memory than it needs
+        Dictionary { map, texts: self.texts.into(), samples: self.samples.into(), len: self.len }
+    }
+}
+
+impl Default for Dictionary {
+    fn default() -> Self {
+        Writer::new(0).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::typo;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn terms_are_found_by_all_ways(
+            terms in prop::collection::btree_set("[abé東]{1,5}", 0..60), text in "[abé]{1,5}",
+        ) {
+            let mut writer = Writer::new(0);
+            for term in &terms {
+                writer.push(term).unwrap();
+            }
+            prop_assert!(terms.is_empty() || writer.push("").is_none());
+            if terms.is_empty() {
+                return Ok(());
+            }
+            let dictionary = writer.finish();
+            let numbers = |passes: &dyn Fn(&str) -> bool| {
+                (0_u32..).zip(&terms).filter(|(_, term)| passes(term)).map(|(number, _)| number).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(Vec::from_iter(dictionary.get(&text)), numbers(&|term| term == text));
+            prop_assert_eq!(Vec::from_iter(dictionary.range(&text)), numbers(&|term| term.starts_with(&text)));
+            let mut typos = Vec::new();
+            dictionary.add_typos(&text, &mut typos);
+            typos.sort_unstable();
+            typos.dedup();
+            prop_assert_eq!(typos, numbers(&|term| typo::is_within_one(&text, term)));
+            let mut kept = Vec::from_iter((0..dictionary.len()).filter(|number| number % 3 != 1));
+            dictionary.keep(&mut kept, |term| term.contains(&text));
+            prop_assert_eq!(kept, Vec::from_iter(numbers(&|term| term.contains(&text)).into_iter().filter(|n| n % 3 != 1)));
+            for start in 0..dictionary.len() {
+                prop_assert!(dictionary.texts_from(start).eq(terms.iter().skip(start as usize)));
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The table that new names come into: small, and quick to add to.
+//!
+//! All terms stand in one text, each between two NULs, so that beginnings, ends and parts are found by looking through
+//! it. A term's names are a chain of entries, the newest first.
+//!
+//! Invariants: names are numbered as they came. No term is in the text twice; a term has a name at most once.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use memchr::memmem;
+use peerage_wire::Kind;
+
+use super::dictionary::PAIR;
+use super::members::{self, KIND_BITS};
+use super::plan::{Plan, Words};
+use super::union::Union;
+use super::{WINDOW, WINDOW_WORDS};
+use crate::query::{Pattern, Query};
+use crate::terms::NameTerms;
+
+/// Parts terms in the text; no term has it.
+const BORDER: char = '\0';
+
+/// The newest names.
+#[derive(Debug)]
+pub(in crate::embedded) struct Memtable {
+    names: Vec<u32>,
+    contents: Vec<u32>,
+    kinds: [Vec<u64>; KIND_BITS],
+    text: String,
+    terms: Vec<Term>,
+    entries: Vec<Entry>,
+    /// Each term's hash and number.
+    numbers: HashTable<(u64, u32)>,
+    hasher: DefaultHashBuilder,
+    pair: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Term {
+    /// Where it starts in the text.
+    start: u32,
+    count: u32,
+    /// Its newest entry.
+    newest: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    value: u32,
+    /// The one before; the oldest entry has itself here.
+    older: u32,
+}
+
+impl Default for Memtable {
+    fn default() -> Self {
+        Self {
+            names: Vec::new(),
+            contents: Vec::new(),
+            kinds: Default::default(),
+            text: String::from(BORDER),
+            terms: Vec::new(),
+            entries: Vec::new(),
+            numbers: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            pair: String::new(),
+        }
+    }
+}
+
+impl Memtable {
+    /// Takes a name in.
+    pub(in crate::embedded) fn add(&mut self, name: u32, content: u32, kind: Kind, terms: &NameTerms) {
+        let ordinal = number(self.names.len());
+        self.names.push(name);
+        self.contents.push(content);
+        let word = self.names.len().div_ceil(64);
+        for (bit, plane) in self.kinds.iter_mut().enumerate() {
+            plane.resize(word, 0);
+            if let Some(last) = plane.last_mut() {
+                *last |= u64::from(members::number_of(kind) >> bit & 1) << (ordinal % 64);
+            }
+        }
+        let mut pair = std::mem::take(&mut self.pair);
+        let mut before = "";
+        for (position, term) in terms.iter().enumerate() {
+            let value = |start: usize| ordinal << 1 | u32::from(start >= terms.file_start);
+            self.add_term(term, value(position));
+            if terms.is_glued(position) {
+                pair.clear();
+                pair.extend([PAIR]);
+                pair.push_str(before);
+                pair.extend([PAIR]);
+                pair.push_str(term);
+                self.add_term(&pair, value(position.saturating_sub(1)));
+            }
+            before = term;
+        }
+        self.pair = pair;
+    }
+
+    fn add_term(&mut self, text: &str, value: u32) {
+        let hash = self.hasher.hash_one(text.as_bytes());
+        let entry = number(self.entries.len());
+        match self.number_of(hash, text).and_then(|number| self.terms.get_mut(number as usize)) {
+            Some(term) => {
+                if let Some(newest) = self.entries.get_mut(term.newest as usize)
+                    && newest.value >> 1 == value >> 1
+                {
+                    newest.value |= value;
+                    return;
+                }
+                self.entries.push(Entry { value, older: term.newest });
+                (term.newest, term.count) = (entry, term.count + 1);
+            }
+            None => {
+                let term = number(self.terms.len());
+                self.terms.push(Term { start: number(self.text.len()), count: 1, newest: entry });
+                self.text.push_str(text);
+                self.text.push(BORDER);
+                self.entries.push(Entry { value, older: entry });
+                self.numbers.insert_unique(hash, (hash, term), |(hash, _)| *hash);
+            }
+        }
+    }
+
+    fn number_of(&self, hash: u64, text: &str) -> Option<u32> {
+        let is_it = |(other, number): &(u64, u32)| *other == hash && self.term(*number) == text;
+        self.numbers.find(hash, is_it).map(|(_, number)| *number)
+    }
+
+    /// How many names there are.
+    pub(in crate::embedded) const fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The names, as they came.
+    pub(in crate::embedded) fn names(&self) -> &[u32] {
+        &self.names
+    }
+
+    /// The names' contents.
+    pub(in crate::embedded) fn contents(&self) -> &[u32] {
+        &self.contents
+    }
+
+    /// What it occupies.
+    pub(in crate::embedded) fn memory_bytes(&self) -> usize {
+        let planes: usize = self.kinds.iter().map(|plane| plane.capacity() * 8).sum();
+        let names = (self.names.capacity() + self.contents.capacity()) * 4 + planes;
+        let terms = self.text.capacity() + self.terms.capacity() * 12 + self.numbers.capacity() * 20;
+        names + terms + self.entries.capacity() * 8
+    }
+
+    /// A query, ready to be asked; `None` where nothing can match.
+    pub(in crate::embedded) fn plan(&self, query: &Query, kind: Option<Kind>) -> Option<Plan<'_>> {
+        Plan::new(self, query, kind)
+    }
+
+    /// The kind's number of a name.
+    pub(super) fn kind_number(&self, ordinal: usize) -> u8 {
+        let bit_of =
+            |plane: &[u64]| plane.get(ordinal / 64).is_some_and(|word| word >> (ordinal % 64) & 1 == 1);
+        self.kinds.iter().enumerate().map(|(bit, plane)| u8::from(bit_of(plane)) << bit).sum()
+    }
+
+    /// The terms' numbers in order of their texts.
+    pub(super) fn sorted_terms(&self) -> Vec<u32> {
+        let mut terms: Vec<u32> = (0..number(self.terms.len())).collect();
+        terms.sort_unstable_by_key(|number| self.term(*number));
+        terms
+    }
+
+    /// A term's text.
+    pub(super) fn term(&self, number: u32) -> &str {
+        let start_of = |number: usize| self.terms.get(number).map(|term| term.start as usize);
+        let Some(start) = start_of(number as usize) else { return "" };
+        let end = start_of(number as usize + 1).unwrap_or(self.text.len()) - BORDER.len_utf8();
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Goes through a term's values, the newest first.
+    pub(super) fn each_value(&self, number: u32, mut visit: impl FnMut(u32)) {
+        let Some(term) = self.terms.get(number as usize) else { return };
+        let mut at = term.newest;
+        while let Some(entry) = self.entries.get(at as usize) {
+            visit(entry.value);
+            if entry.older == at {
+                return;
+            }
+            at = entry.older;
+        }
+    }
+
+    fn exactly(&self, text: &str) -> Option<u32> {
+        self.number_of(self.hasher.hash_one(text.as_bytes()), text)
+    }
+
+    /// Adds the terms in whose text, borders included, the part is.
+    fn add_having(&self, part: &str, to: &mut Vec<u32>) {
+        let mut next = 0; // the first term that may start after what was found
+        for at in memmem::find_iter(self.text.as_bytes(), part) {
+            let rest = self.terms.get(next..).unwrap_or_default();
+            // The border before a term belongs to it, as far as it was looked for.
+            let at = at + usize::from(part.starts_with(BORDER));
+            next += rest.partition_point(|term| term.start as usize <= at);
+            to.extend(next.checked_sub(1).map(number));
+        }
+    }
+
+    /// Adds the terms that may be a typo away: with one typo, either half of the word stands as it is, unless the two
+    /// letters in the middle are swapped.
+    fn add_typos(&self, text: &str, to: &mut Vec<u32>) {
+        let middle = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
+        let (left, right) = text.split_at(middle);
+        self.add_having(&format!("{BORDER}{left}"), to);
+        self.add_having(&format!("{right}{BORDER}"), to);
+        let (mut before, mut after) = (left.chars(), right.chars());
+        if let (Some(last), Some(first)) = (before.next_back(), after.next()) {
+            to.extend(self.exactly(&format!("{}{first}{last}{}", before.as_str(), after.as_str())));
+        }
+    }
+
+    fn union_of(&self, terms: &[u32]) -> Union<'_> {
+        let mut union = Union::default();
+        for term in terms {
+            self.each_value(*term, |value| union.add_value(value));
+        }
+        union.ready(self.len().div_ceil(WINDOW))
+    }
+}
+
+impl Words for Memtable {
+    fn names(&self) -> usize {
+        self.len()
+    }
+
+    fn kinds(&self) -> [&[u64]; KIND_BITS] {
+        self.kinds.each_ref().map(Vec::as_slice)
+    }
+
+    fn fitting(&self, pattern: &Pattern, _is_alone: bool) -> Option<Union<'_>> {
+        let text = pattern.text.as_str();
+        let mut terms = Vec::new();
+        match (pattern.open_start, pattern.open_end) {
+            (false, false) => terms.extend(self.exactly(text)),
+            (false, true) => self.add_having(&format!("{BORDER}{text}"), &mut terms),
+            (true, false) => self.add_having(&format!("{text}{BORDER}"), &mut terms),
+            (true, true) => self.add_having(text, &mut terms),
+        }
+        if pattern.typo {
+            self.add_typos(text, &mut terms);
+        }
+        terms.sort_unstable();
+        terms.dedup();
+        terms.retain(|term| pattern.fits(self.term(*term)));
+        Some(self.union_of(&terms))
+    }
+
+    fn with_pair(&self, pair: &str, open_end: bool) -> Union<'_> {
+        let mut terms = Vec::new();
+        if open_end {
+            self.add_having(&format!("{BORDER}{pair}"), &mut terms);
+        } else {
+            terms.extend(self.exactly(pair));
+        }
+        self.union_of(&terms)
+    }
+}
+
+/// A number of names, terms or bytes; the table is sent off long before there are more.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Words of a window, so that the planes of a table and of a piece are read alike.
+const _: () = assert!(WINDOW_WORDS * 64 == WINDOW);

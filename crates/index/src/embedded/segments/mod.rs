@@ -1,0 +1,98 @@
+//! The words of names: a small table that grows ([`Memtable`]) and pieces that never change ([`Segment`]), both asked by
+//! a [`Plan`].
+//!
+//! A piece numbers its names in the order in which a search wants them (live sources, most first), so that a search
+//! reads from the front and ends early. It is read in windows of [`WINDOW`] names: a plan turns a query into the bits
+//! of those names in a window that match.
+//!
+//! - `memtable`: names come in, one after the other;
+//! - `segment`: a piece, over `members` (who is in it, and how well they stand), `dictionary` and `triples` (words) and
+//!   `postings` (which word is in which names);
+//! - `build` and `merge`: pieces from the table, and from pieces; `code`: a piece as bytes and back;
+//! - `plan`: a query becomes sets of terms, and those (`union`) bits.
+//!
+//! Architecture invariants: nothing here knows peers, contents' records or files. The definition of what matches is
+//! `Query::find`; bits that a plan is not sure of are marked for it. Nothing but the bounds of a piece ever changes.
+
+mod memtable;
+
+mod segment;
+
+mod dictionary;
+mod members;
+mod postings;
+mod triples;
+
+mod build;
+mod code;
+mod merge;
+
+mod plan;
+mod union;
+
+mod varint;
+
+#[cfg(test)]
+mod measure;
+#[cfg(test)]
+mod tests;
+
+pub(super) use memtable::Memtable;
+pub(super) use plan::Plan;
+pub(super) use segment::Segment;
+
+/// Names looked at at a time.
+pub(super) const WINDOW: usize = 16_384;
+/// Names that share a bound.
+pub(super) const BLOCK: usize = 256;
+
+const WINDOW_WORDS: usize = WINDOW / 64;
+/// A window as bits.
+type Window = [u64; WINDOW_WORDS];
+
+/// What the order of a segment depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Live sources of the name's content.
+    pub(super) live: u32,
+    /// The first four bytes of its hash, the first the most significant.
+    pub(super) hash_prefix: u32,
+}
+
+/// What no name of a block goes beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// Every name has fewer live sources than 2 to this.
+    pub(super) class: u8,
+    /// No hash begins with less.
+    pub(super) min_hash: u32,
+}
+
+/// The class of so many live sources.
+pub(super) const fn class_of(live: u32) -> u8 {
+    let class = u32::BITS - live.leading_zeros();
+    class.to_le_bytes()[0] // at most 32
+}
+
+/// The names of a window that may match.
+#[derive(Debug, Clone)]
+pub(super) struct Bits {
+    /// Those that match, wherever.
+    pub(super) anywhere: Box<Window>,
+    /// Those of them that match within the file's own name.
+    pub(super) in_file: Box<Window>,
+    /// Those that may not match, or elsewhere than these bits say: `Query::find` has to be asked.
+    pub(super) check: Box<Window>,
+}
+
+impl Default for Bits {
+    fn default() -> Self {
+        let none = || Box::new([0; WINDOW_WORDS]);
+        Self { anywhere: none(), in_file: none(), check: none() }
+    }
+}
+
+/// Bytes that are no segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the segment is damaged: {0}")]
+pub(super) struct Damaged(&'static str);

@@ -1,0 +1,303 @@
+//! A query as one piece understands it: sets of terms, and from them the bits of a window.
+//!
+//! Each run gives names that match and those of them that match in the file's own name. A run of several terms gives
+//! names that have them all, to be checked, but for a glued pair (`mp3`), whose names are known. Bits that are not to be
+//! checked are exact, and joining runs keeps that so.
+//!
+//! Invariant: the names found, less those that `Query::find` refuses of the ones to be checked, are those it finds.
+
+use peerage_wire::Kind;
+
+use super::dictionary::PAIR;
+use super::members;
+use super::union::Union;
+use super::{Bits, WINDOW, WINDOW_WORDS, Window};
+use crate::query::{Pattern, Query, Run};
+
+/// What a plan is made from.
+pub(super) trait Words {
+    /// How many names there are.
+    fn names(&self) -> usize;
+    /// The names' kinds.
+    fn kinds(&self) -> [&[u64]; 3];
+    /// The names that have a term that fits; `None` where finding them takes longer than looking at the names.
+    fn fitting(&self, pattern: &Pattern, is_alone: bool) -> Option<Union<'_>>;
+    /// The names that have a glued pair, or one that begins so.
+    fn with_pair(&self, pair: &str, open_end: bool) -> Union<'_>;
+}
+
+/// A query, ready to be asked of one piece.
+#[derive(Debug)]
+pub(in crate::embedded) struct Plan<'a> {
+    names: usize,
+    kind: Option<(Kind, [&'a [u64]; 3])>,
+    /// All must match, of each any.
+    clauses: Vec<Vec<RunPlan<'a>>>,
+    /// None may match.
+    without: Vec<RunPlan<'a>>,
+    scratch: Scratch,
+}
+
+#[derive(Debug, Default)]
+struct Scratch {
+    clause: Bits,
+    run: Bits,
+    set: Bits,
+}
+
+#[derive(Debug)]
+struct RunPlan<'a> {
+    /// A name must have a term of each.
+    sets: Vec<Union<'a>>,
+    certainty: Certainty<'a>,
+}
+
+#[derive(Debug)]
+enum Certainty<'a> {
+    /// Names that have the terms match.
+    Sure,
+    /// They may not have them side by side.
+    Unsure,
+    /// These have.
+    SureOf(Union<'a>),
+}
+
+impl<'a> Plan<'a> {
+    /// `None` where nothing can match.
+    pub(super) fn new(words: &'a impl Words, query: &Query, kind: Option<Kind>) -> Option<Self> {
+        let names = words.names();
+        if names == 0 {
+            return None;
+        }
+        let mut clauses = Vec::with_capacity(query.clauses().len());
+        for runs in query.clauses() {
+            let runs: Vec<_> = runs.iter().filter_map(|run| RunPlan::new(words, run)).collect();
+            if runs.is_empty() {
+                return None;
+            }
+            clauses.push(runs);
+        }
+        clauses.sort_by_cached_key(|runs| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add));
+        let without = query.without().iter().filter_map(|run| RunPlan::new(words, run)).collect();
+        let kind = kind.map(|kind| (kind, words.kinds()));
+        Some(Self { names, kind, clauses, without, scratch: Scratch::default() })
+    }
+
+    /// How many windows the piece has.
+    pub(in crate::embedded) const fn windows(&self) -> usize {
+        self.names.div_ceil(WINDOW)
+    }
+
+    /// Starts over, so that the first window can be asked for again.
+    pub(in crate::embedded) fn rewind(&mut self) {
+        self.clauses.iter_mut().flatten().chain(&mut self.without).for_each(RunPlan::rewind);
+    }
+
+    /// The first window from this one on that may have candidates.
+    pub(in crate::embedded) fn next(&mut self, window: usize) -> Option<usize> {
+        let windows = self.windows();
+        let next = furthest(&mut self.clauses, window, |runs, window| {
+            runs.iter_mut().filter_map(|run| furthest(&mut run.sets, window, Union::next)).min()
+        });
+        next.filter(|next| *next < windows)
+    }
+
+    /// Gives a window's candidates; `false` where there are none.
+    pub(in crate::embedded) fn fill(&mut self, window: usize, bits: &mut Bits) -> bool {
+        let Self { clauses, without, scratch: Scratch { clause, run, set }, .. } = self;
+        if let Some((first, more)) = clauses.split_first_mut() {
+            if !fill_any(first, self.names, window, bits, [run, set]) {
+                return false;
+            }
+            for runs in more {
+                if !fill_any(runs, self.names, window, clause, [run, set]) {
+                    return false;
+                }
+                if !bits.and(clause) {
+                    return false;
+                }
+            }
+        } else {
+            bits.clear();
+            fill_all(self.names, window, &mut bits.anywhere);
+            *bits.in_file = *bits.anywhere;
+        }
+        if let Some((kind, planes)) = self.kind {
+            members::keep_kind(planes, kind, window, &mut bits.anywhere);
+        }
+        for left_out in without {
+            if left_out.fill(self.names, window, run, set) {
+                bits.leave_out(run);
+            }
+        }
+        bits.tidy()
+    }
+}
+
+/// The first place from a window on where all may have something.
+fn furthest<T>(
+    parts: &mut [T],
+    mut window: usize,
+    next: impl Fn(&mut T, usize) -> Option<usize>,
+) -> Option<usize> {
+    loop {
+        let start = window;
+        for part in parts.iter_mut() {
+            window = next(part, window)?;
+        }
+        if window == start || parts.len() < 2 {
+            return Some(window);
+        }
+    }
+}
+
+/// Names that any of the runs finds.
+fn fill_any(
+    runs: &mut [RunPlan<'_>],
+    names: usize,
+    window: usize,
+    to: &mut Bits,
+    scratch: [&mut Bits; 2],
+) -> bool {
+    let [other, set] = scratch;
+    let Some((first, more)) = runs.split_first_mut() else { return false };
+    let mut is_any = first.fill(names, window, to, set);
+    for run in more {
+        if run.fill(names, window, other, set) {
+            if is_any {
+                to.or(other);
+            } else {
+                std::mem::swap(to, other);
+            }
+            is_any = true;
+        }
+    }
+    is_any
+}
+
+fn fill_all(names: usize, window: usize, to: &mut Window) {
+    let mut left = names.saturating_sub(window * WINDOW);
+    for word in to.iter_mut() {
+        *word = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
+        left = left.saturating_sub(64);
+    }
+}
+
+impl<'a> RunPlan<'a> {
+    fn new(words: &'a impl Words, run: &Run) -> Option<Self> {
+        let patterns = run.patterns();
+        let mut sets = Vec::with_capacity(patterns.len());
+        for pattern in patterns {
+            match words.fitting(pattern, patterns.len() == 1) {
+                Some(set) if set.count() == 0 => return None,
+                set => sets.extend(set),
+            }
+        }
+        sets.sort_by_key(Union::count);
+        let certainty = match patterns {
+            [_] => Certainty::Sure,
+            [left, right] => {
+                let pair = format!("{PAIR}{}{PAIR}{}", left.text, right.text);
+                let sure = words.with_pair(&pair, right.open_end);
+                if sure.count() == 0 { Certainty::Unsure } else { Certainty::SureOf(sure) }
+            }
+            _ => Certainty::Unsure,
+        };
+        Some(Self { sets, certainty })
+    }
+
+    /// About how many names, at most.
+    fn count(&self) -> usize {
+        self.sets.first().map_or(usize::MAX, Union::count)
+    }
+
+    fn rewind(&mut self) {
+        self.sets.iter_mut().for_each(Union::rewind);
+        if let Certainty::SureOf(sure) = &mut self.certainty {
+            sure.rewind();
+        }
+    }
+
+    fn fill(&mut self, names: usize, window: usize, to: &mut Bits, set: &mut Bits) -> bool {
+        to.clear();
+        if let Some((first, more)) = self.sets.split_first_mut() {
+            if !first.fill(window, &mut to.anywhere, &mut to.in_file) {
+                return false;
+            }
+            for other in more {
+                set.clear();
+                if !other.fill(window, &mut set.anywhere, &mut set.in_file) || !to.and(set) {
+                    return false;
+                }
+            }
+        } else {
+            fill_all(names, window, &mut to.anywhere);
+            *to.in_file = *to.anywhere;
+        }
+        match &mut self.certainty {
+            Certainty::Sure => {}
+            Certainty::Unsure => *to.check = *to.anywhere,
+            Certainty::SureOf(sure) => {
+                set.clear();
+                sure.fill(window, &mut set.anywhere, &mut set.in_file);
+                for at in 0..WINDOW_WORDS {
+                    let (unsure, misplaced) =
+                        (to.anywhere[at] & !set.anywhere[at], to.in_file[at] & !set.in_file[at]);
+                    to.check[at] = unsure | misplaced;
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Bits {
+    fn clear(&mut self) {
+        self.anywhere.fill(0);
+        self.in_file.fill(0);
+        self.check.fill(0);
+    }
+
+    /// Leaves what the other has as well, and tells whether anything is left.
+    fn and(&mut self, other: &Self) -> bool {
+        let mut left = 0;
+        for at in 0..WINDOW_WORDS {
+            self.anywhere[at] &= other.anywhere[at];
+            self.in_file[at] &= other.in_file[at];
+            self.check[at] |= other.check[at];
+            left |= self.anywhere[at];
+        }
+        left != 0
+    }
+
+    /// Adds what the other has. What is sure to be in the file's own name needs no check by the other; nor what is sure
+    /// to be elsewhere, where the other can't be in the file's own name.
+    fn or(&mut self, other: &Self) {
+        for at in 0..WINDOW_WORDS {
+            let sure_in_file = (self.in_file[at] & !self.check[at]) | (other.in_file[at] & !other.check[at]);
+            let sure = (self.anywhere[at] & !self.check[at]) | (other.anywhere[at] & !other.check[at]);
+            self.anywhere[at] |= other.anywhere[at];
+            self.in_file[at] |= other.in_file[at];
+            let unsure = (self.check[at] | other.check[at]) & !sure_in_file;
+            self.check[at] = unsure & !(sure & !self.in_file[at]);
+        }
+    }
+
+    /// Takes out what the other has and is sure of, and marks what it isn't sure of.
+    fn leave_out(&mut self, other: &Self) {
+        for at in 0..WINDOW_WORDS {
+            self.anywhere[at] &= !(other.anywhere[at] & !other.check[at]);
+            self.check[at] |= other.check[at];
+        }
+    }
+
+    fn tidy(&mut self) -> bool {
+        let mut left = 0;
+        for at in 0..WINDOW_WORDS {
+            self.in_file[at] &= self.anywhere[at];
+            self.check[at] &= self.anywhere[at];
+            left |= self.anywhere[at];
+        }
+        left != 0
+    }
+}

@@ -1,0 +1,332 @@
+//! Which names have a term: lists of values, a value being a name's number in the piece, doubled, and one more where the
+//! term is in the file's own name.
+//!
+//! A short list is its differences as varints. A longer one is blocks of 128 packed differences, before them a table of
+//! each block's last value and where it ends, after them the rest as varints. A list of more than a sixteenth of the
+//! names is two bitmaps.
+//!
+//! Invariants: values of a list ascend, with each name at most once. Reading damaged bytes gives wrong values or fewer,
+//! and never panics.
+
+use bitpacking::{BitPacker, BitPacker4x};
+
+use super::{WINDOW_WORDS, Window, varint};
+
+/// Values packed together.
+pub(super) const PACKED: usize = BitPacker4x::BLOCK_LEN;
+/// A list of more than this part of the names is two bitmaps.
+const DENSE_PART: usize = 16;
+/// Lists that share the high half of their places.
+const SHARED: usize = 256;
+/// Bytes of a row of a packed list's table.
+const ROW: usize = 8;
+/// Bits of a value within its window.
+const WINDOW_BITS: u32 = (WINDOW_WORDS * 64 * 2).ilog2();
+
+/// The window that a value's name is in.
+pub(super) const fn window_of(value: u32) -> usize {
+    (value >> WINDOW_BITS) as usize
+}
+
+/// Sets a value's bits in its window.
+#[inline]
+pub(super) fn scatter(value: u32, anywhere: &mut Window, in_file: &mut Window) {
+    let at = (value >> 1) as usize % (WINDOW_WORDS * 64);
+    anywhere[at / 64] |= 1 << (at % 64);
+    in_file[at / 64] |= u64::from(value & 1) << (at % 64);
+}
+
+/// Lists by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Postings {
+    pub(super) bytes: Box<[u8]>,
+    /// Where each list starts, beyond the base it shares.
+    pub(super) starts: Box<[u32]>,
+    pub(super) bases: Box<[u64]>,
+    /// The bitmaps, two by two.
+    pub(super) maps: Box<[u64]>,
+    /// Words of a bitmap.
+    pub(super) map_words: usize,
+}
+
+/// One list.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List<'a> {
+    /// How many values it has.
+    pub(super) count: usize,
+    pub(super) body: Body<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Body<'a> {
+    Short(&'a [u8]),
+    Packed(Packed<'a>),
+    Maps { anywhere: &'a [u64], in_file: &'a [u64] },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packed<'a> {
+    table: &'a [u8],
+    /// The blocks, then the rest.
+    data: &'a [u8],
+    rest: usize,
+}
+
+/// Lists, finished or still being written.
+#[derive(Debug, Clone, Copy)]
+struct Lists<'a> {
+    bytes: &'a [u8],
+    starts: &'a [u32],
+    bases: &'a [u64],
+    maps: &'a [u64],
+    map_words: usize,
+}
+
+impl Postings {
+    pub(super) const fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// A list by its number; an empty one where there is none.
+    pub(super) fn list(&self, number: u32) -> List<'_> {
+        let Self { bytes, starts, bases, maps, map_words } = self;
+        Lists { bytes, starts, bases, maps, map_words: *map_words }.list(number)
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes.len() + self.starts.len() * 4 + self.bases.len() * 8 + self.maps.len() * 8
+    }
+}
+
+impl<'a> Lists<'a> {
+    fn list(self, number: u32) -> List<'a> {
+        self.read(number as usize).unwrap_or(List { count: 0, body: Body::Short(&[]) })
+    }
+
+    fn read(self, number: usize) -> Option<List<'a>> {
+        let start = self.bases.get(number / SHARED)?.checked_add(u64::from(*self.starts.get(number)?))?;
+        let mut bytes = self.bytes.get(usize::try_from(start).ok()?..)?;
+        let header = varint::read(&mut bytes)?;
+        let count = (header >> 1) as usize;
+        let body = if header & 1 == 1 {
+            let at = (varint::read(&mut bytes)? as usize).checked_mul(self.map_words * 2)?;
+            let maps = self.maps.get(at..at.checked_add(self.map_words * 2)?)?;
+            let (anywhere, in_file) = maps.split_at(self.map_words);
+            Body::Maps { anywhere, in_file }
+        } else if count < PACKED {
+            Body::Short(bytes)
+        } else {
+            let (table, data) = bytes.split_at_checked(count / PACKED * ROW)?;
+            Body::Packed(Packed { table, data, rest: count % PACKED })
+        };
+        Some(List { count, body })
+    }
+}
+
+impl<'a> List<'a> {
+    /// Goes through all values in order.
+    pub(super) fn for_each(self, mut visit: impl FnMut(u32)) {
+        match self.body {
+            Body::Short(bytes) => read_differences(bytes, self.count, None, visit),
+            Body::Packed(packed) => {
+                let mut block = [0; PACKED];
+                for number in 0..=packed.blocks() {
+                    let length = packed.decode(number, &mut block);
+                    block[..length].iter().for_each(|value| visit(*value));
+                }
+            }
+            Body::Maps { anywhere, in_file } => {
+                for (word, (any, file)) in (0_u32..).zip(anywhere.iter().zip(in_file)) {
+                    let mut left = *any;
+                    while left != 0 {
+                        let bit = left.trailing_zeros();
+                        visit((word * 64 + bit) << 1 | u32::from(file >> bit & 1 == 1));
+                        left &= left - 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Packed<'_> {
+    /// Full blocks; after them stands the rest, as if it were one more.
+    pub(super) const fn blocks(&self) -> usize {
+        self.table.len() / ROW
+    }
+
+    fn row(&self, block: usize) -> Option<(u32, usize)> {
+        let row = self.table.get(block * ROW..)?.first_chunk::<ROW>()?;
+        let [a, b, c, d, e, f, g, h] = *row;
+        Some((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]) as usize))
+    }
+
+    /// The last value of a full block.
+    pub(super) fn last(&self, block: usize) -> Option<u32> {
+        self.row(block).map(|row| row.0)
+    }
+
+    /// Decodes a block and tells how many values it has.
+    pub(super) fn decode(&self, block: usize, to: &mut [u32; PACKED]) -> usize {
+        self.try_decode(block, to).unwrap_or(0)
+    }
+
+    fn try_decode(&self, block: usize, to: &mut [u32; PACKED]) -> Option<usize> {
+        let (before, start) = match block.checked_sub(1) {
+            Some(before) => self.row(before).map(|(last, end)| (Some(last), end))?,
+            None => (None, 0),
+        };
+        if block == self.blocks() {
+            let mut at = 0;
+            read_differences(self.data.get(start..)?, self.rest, before, |value| {
+                to[at % PACKED] = value;
+                at += 1;
+            });
+            return Some(at);
+        }
+        let packed = self.data.get(start..self.row(block)?.1)?;
+        let bits = u8::try_from(packed.len() * 8 / PACKED).ok().filter(|bits| *bits <= 32)?;
+        BitPacker4x::new().decompress_strictly_sorted(before, packed, to, bits);
+        Some(PACKED)
+    }
+}
+
+/// Differences count from one: two values are never the same.
+fn read_differences(mut bytes: &[u8], count: usize, before: Option<u32>, mut visit: impl FnMut(u32)) {
+    let mut next = before.map_or(0, |before| before.wrapping_add(1));
+    for _ in 0..count {
+        let Some(difference) = varint::read(&mut bytes) else { return };
+        let value = next.wrapping_add(difference);
+        visit(value);
+        next = value.wrapping_add(1);
+    }
+}
+
+/// Writes lists, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    bytes: Vec<u8>,
+    starts: Vec<u32>,
+    bases: Vec<u64>,
+    maps: Vec<u64>,
+    names: usize,
+}
+
+impl Writer {
+    /// For a piece of so many names; the bytes are asked for at once, since growing would need twice as many.
+    pub(super) fn new(names: usize, bytes: usize) -> Self {
+        Self { names, bytes: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
+    /// Goes on after lists that are written.
+    pub(super) fn resume(written: Postings, names: usize) -> Self {
+        let Postings { bytes, starts, bases, maps, .. } = written;
+        let (bytes, starts) = (bytes.into_vec(), starts.into_vec());
+        Self { bytes, starts, bases: bases.into_vec(), maps: maps.into_vec(), names }
+    }
+
+    const fn map_words(&self) -> usize {
+        self.names.div_ceil(64)
+    }
+
+    /// Adds a list of ascending values.
+    pub(super) fn push(&mut self, values: &[u32]) {
+        let place = self.bytes.len() as u64;
+        if self.starts.len().is_multiple_of(SHARED) {
+            self.bases.push(place);
+        }
+        let base = self.bases.last().copied().unwrap_or_default();
+        self.starts.push(u32::try_from(place - base).unwrap_or(u32::MAX));
+        let is_dense = values.len() >= PACKED && values.len() > self.names / DENSE_PART;
+        let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        varint::write(count << 1 | u32::from(is_dense), &mut self.bytes);
+        if is_dense {
+            self.push_maps(values);
+        } else if values.len() < PACKED {
+            self.push_differences(values, None);
+        } else {
+            self.push_packed(values);
+        }
+    }
+
+    fn push_maps(&mut self, values: &[u32]) {
+        let (start, words) = (self.maps.len(), self.map_words());
+        varint::write(u32::try_from(start / (words * 2)).unwrap_or(u32::MAX), &mut self.bytes);
+        self.maps.reserve_exact(words * 2);
+        self.maps.resize(start + words * 2, 0);
+        let (anywhere, in_file) = self.maps[start..].split_at_mut(words);
+        for value in values {
+            let at = (value >> 1) as usize;
+            anywhere[at / 64] |= 1 << (at % 64);
+            in_file[at / 64] |= u64::from(value & 1) << (at % 64);
+        }
+    }
+
+    fn push_packed(&mut self, values: &[u32]) {
+        let (blocks, rest) = values.as_chunks::<PACKED>();
+        let table = self.bytes.len();
+        self.bytes.resize(table + blocks.len() * ROW, 0);
+        let data = self.bytes.len();
+        let mut before = None;
+        let packer = BitPacker4x::new();
+        for (row, block) in blocks.iter().enumerate() {
+            let bits = packer.num_bits_strictly_sorted(before, block);
+            let start = self.bytes.len();
+            self.bytes.resize(start + BitPacker4x::compressed_block_size(bits), 0);
+            packer.compress_strictly_sorted(before, block, &mut self.bytes[start..], bits);
+            let end = u32::try_from(self.bytes.len() - data).unwrap_or(u32::MAX);
+            let at = table + row * ROW;
+            self.bytes[at..at + 4].copy_from_slice(&block[PACKED - 1].to_le_bytes());
+            self.bytes[at + 4..at + ROW].copy_from_slice(&end.to_le_bytes());
+            before = Some(block[PACKED - 1]);
+        }
+        self.push_differences(rest, before);
+    }
+
+    fn push_differences(&mut self, values: &[u32], before: Option<u32>) {
+        let mut next = before.map_or(0, |before| before.wrapping_add(1));
+        for value in values {
+            varint::write(value.wrapping_sub(next), &mut self.bytes);
+            next = value.wrapping_add(1);
+        }
+    }
+
+    /// A list that is already written.
+    pub(super) fn list(&self, number: u32) -> List<'_> {
+        let Self { bytes, starts, bases, maps, .. } = self;
+        Lists { bytes, starts, bases, maps, map_words: self.map_words() }.list(number)
+    }
+
+    pub(super) fn finish(self) -> Postings {
+        let map_words = self.map_words();
+        let Self { bytes, starts, bases, maps, .. } = self;
+        let (bytes, starts) = (bytes.into_boxed_slice(), starts.into_boxed_slice());
+        Postings { bytes, starts, bases: bases.into(), maps: maps.into(), map_words }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn lists_come_back(
+            lists in prop::collection::vec(prop::collection::btree_map(0_u32..3_000, any::<bool>(), 0..600), 0..4),
+            spread in prop_oneof![Just(1_u32), Just(700_000)],
+        ) {
+            let value = |(at, in_file): (&u32, &bool)| at * spread * 2 + u32::from(*in_file);
+            let lists: Vec<Vec<u32>> = lists.iter().map(|list| list.iter().map(value).collect()).collect();
+            let mut writer = Writer::new(3_000 * spread as usize, 0);
+            lists.iter().for_each(|list| writer.push(list));
+            let postings = writer.finish();
+            for (number, list) in (0..).zip(&lists) {
+                let mut read = Vec::new();
+                postings.list(number).for_each(|value| read.push(value));
+                prop_assert_eq!(&read, list);
+            }
+            prop_assert_eq!(postings.list(9).count, 0);
+        }
+    }
+}

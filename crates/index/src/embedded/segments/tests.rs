@@ -1,0 +1,285 @@
+//! What a plan finds is what `Query::find` says, in tables and pieces made in every way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use peerage_wire::api::Matched;
+use peerage_wire::{Kind, SharePath};
+use proptest::prelude::*;
+
+use super::*;
+use crate::query::{Place, Query};
+use crate::terms::NameTerms;
+
+const PATHS: &str = "(s|a b|ab/c|m3)/([abcm]{1,5}[ .13]{0,2}|東京都|été){1,3}(\\.mp3|m3| m 3)?";
+const QUERY: &str = "(-?\"?\\*?([abcm13]{1,3}|mp3|m3|東京|ab*)[. ]?[abc]{0,5}\\*?\"?( |  OR )?){1,3}";
+
+#[derive(Debug)]
+struct Known {
+    path: SharePath,
+    kind: Kind,
+    standing: Option<Standing>,
+}
+
+type Corpus = BTreeMap<u32, Known>;
+
+fn corpus(names: usize) -> impl Strategy<Value = Corpus> {
+    let live = prop_oneof![Just(0_u32), 1_u32..4, any::<u32>()];
+    let standing = prop::option::weighted(0.8, (live, 0_u32..9));
+    let name = (PATHS, 0_usize..7, standing);
+    prop::collection::vec(name, 1..names).prop_map(|names| {
+        let known = (0_u32..).map(|number| number * 7 % 120).zip(names);
+        let known = known.filter_map(|(number, (path, kind, standing))| {
+            let standing = standing.map(|(live, hash_prefix)| Standing { live, hash_prefix });
+            Some((number, Known { path: SharePath::parse(&path).ok()?, kind: Kind::ALL[kind], standing }))
+        });
+        known.collect()
+    })
+}
+
+fn table<'a>(names: impl IntoIterator<Item = (&'a u32, &'a Known)>) -> Memtable {
+    let mut table = Memtable::default();
+    for (number, known) in names {
+        table.add(*number, number + 7, known.kind, &NameTerms::of(&known.path));
+    }
+    table
+}
+
+fn standings(names: &[u32], corpus: &Corpus) -> Vec<Option<Standing>> {
+    names.iter().map(|name| corpus[name].standing).collect()
+}
+
+/// Three tables' pieces merged in two steps, the first as all stood then.
+fn merged(corpus: &Corpus) -> Segment {
+    let part = |part: u32| {
+        let table = table(corpus.iter().filter(|(number, _)| **number % 3 == part));
+        let then = Some(Standing { live: part, hash_prefix: 1 });
+        Arc::new(Segment::build(&table, &vec![then; table.len()]))
+    };
+    let merge = |pieces: &[Arc<Segment>]| {
+        let standings: Vec<_> = pieces.iter().map(|piece| standings(piece.names(), corpus)).collect();
+        Segment::merge(pieces, &standings, &AtomicBool::new(false)).unwrap()
+    };
+    merge(&[Arc::new(merge(&[part(0), part(1)])), part(2)])
+}
+
+fn decoded(segment: &Segment) -> Segment {
+    let mut bytes = Vec::new();
+    segment.encode(&mut bytes).unwrap();
+    Segment::decode(&bytes).unwrap()
+}
+
+/// The names that a plan finds, as a search would ask it.
+fn found(plan: Option<Plan<'_>>, names: &[u32], query: &Query, corpus: &Corpus) -> BTreeMap<u32, Place> {
+    let Some(mut plan) = plan else { return BTreeMap::new() };
+    let by_next = found_by(&mut plan, true, names, query, corpus);
+    plan.rewind();
+    assert_eq!(by_next, found_by(&mut plan, false, names, query, corpus));
+    by_next
+}
+
+fn found_by(
+    plan: &mut Plan<'_>,
+    skips: bool,
+    names: &[u32],
+    query: &Query,
+    corpus: &Corpus,
+) -> BTreeMap<u32, Place> {
+    let (mut found, mut bits, mut window) = (BTreeMap::new(), Bits::default(), 0);
+    while let Some(next) =
+        if skips { plan.next(window) } else { Some(window).filter(|at| *at < plan.windows()) }
+    {
+        window = next + 1;
+        if !plan.fill(next, &mut bits) {
+            continue;
+        }
+        for (at, name) in names[next * WINDOW..].iter().take(WINDOW).enumerate() {
+            let is_set = |bits: &Window| bits[at / 64] >> (at % 64) & 1 == 1;
+            let is_any = is_set(&bits.anywhere);
+            assert!(is_any || !is_set(&bits.in_file) && !is_set(&bits.check));
+            let place = if is_set(&bits.in_file) { Place::File } else { Place::Folder };
+            let place = if is_set(&bits.check) {
+                query.find(&NameTerms::of(&corpus[name].path))
+            } else {
+                Some(place)
+            };
+            found.extend(place.filter(|_| is_any).map(|place| (*name, place)));
+        }
+    }
+    found
+}
+
+/// In the right order, whatever merging did.
+fn is_in_order(segment: &Segment, corpus: &Corpus) -> bool {
+    let keys = segment.names().iter().map(|name| {
+        let standing = corpus[name].standing.unwrap();
+        (std::cmp::Reverse(standing.live), standing.hash_prefix)
+    });
+    keys.is_sorted()
+        && segment.names().iter().zip(segment.contents()).all(|(name, content)| name + 7 == *content)
+}
+
+fn assert_bounds(segment: &Segment, live: impl Fn(u32) -> Standing) {
+    for (at, name) in segment.names().iter().enumerate() {
+        let (bound, standing) = (segment.bound(at / BLOCK), live(*name));
+        assert!(u64::from(standing.live) < 1 << bound.class && standing.hash_prefix >= bound.min_hash);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #[test]
+    fn what_is_found_is_what_the_query_says(
+        corpus in corpus(24), queries in prop::collection::vec(QUERY, 1..6), kind in prop::option::of(0_usize..7),
+    ) {
+        let kind = kind.map(|kind| Kind::ALL[kind]);
+        let (table, merged) = (table(&corpus), merged(&corpus));
+        let built = Segment::build(&table, &standings(table.names(), &corpus));
+        let (built_again, merged_again) = (decoded(&built), decoded(&merged));
+        let pieces = [&built, &merged, &built_again, &merged_again];
+        prop_assert!(pieces.iter().all(|piece| is_in_order(piece, &corpus)));
+        for query in queries.iter().filter_map(|query| Query::parse(query).ok()) {
+            for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
+                let Some(query) = query.read_as(how) else { continue };
+                let has_kind = |known: &Known| kind.is_none_or(|kind| known.kind == kind);
+                let all = corpus.iter().filter(|(_, known)| has_kind(known));
+                let all = all.filter_map(|(name, known)| Some((*name, query.find(&NameTerms::of(&known.path))?)));
+                let all: BTreeMap<u32, Place> = all.collect();
+                prop_assert_eq!(&found(table.plan(&query, kind), table.names(), &query, &corpus), &all);
+                let kept = all.into_iter().filter(|(name, _)| corpus[name].standing.is_some()).collect();
+                for piece in pieces {
+                    let found = found(piece.plan(&query, kind), piece.names(), &query, &corpus);
+                    prop_assert_eq!(&found, &kept, "{:?}", query);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_stay_above_what_is_told(
+        corpus in corpus(40), raised in prop::collection::vec((0_u32..120, any::<u32>(), 0_u32..32), 0..40),
+    ) {
+        let segment = merged(&corpus);
+        let standing = |name: u32| corpus.get(&name).and_then(|known| known.standing);
+        let mut live: BTreeMap<u32, Standing> =
+            segment.names().iter().map(|name| (*name, standing(*name).unwrap())).collect();
+        assert_bounds(&segment, |name| live[&name]);
+        for (name, sources, shift) in raised {
+            prop_assert_eq!(segment.raise(name, sources >> shift), live.contains_key(&name));
+            live.entry(name).and_modify(|standing| standing.live = sources >> shift);
+        }
+        assert_bounds(&segment, |name| live[&name]);
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused_or_read_without_a_panic(
+        corpus in corpus(40), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..9),
+        cut in prop::option::of(any::<prop::sample::Index>()), query in QUERY,
+    ) {
+        let mut bytes = Vec::new();
+        merged(&corpus).encode(&mut bytes).unwrap();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let Ok(segment) = Segment::decode(&bytes) else { return Ok(()) };
+        ask_everything(&segment, &query);
+    }
+}
+
+fn ask_everything(segment: &Segment, query: &str) {
+    let Ok(query) = Query::parse(query) else { return };
+    for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
+        let Some(query) = query.read_as(how) else { continue };
+        let Some(mut plan) = segment.plan(&query, Some(Kind::Audio)) else { continue };
+        let mut bits = Bits::default();
+        for window in 0..plan.windows() {
+            plan.next(window);
+            plan.fill(window, &mut bits);
+        }
+    }
+    segment.raise(3, 4);
+    let standings = vec![Some(Standing { live: 1, hash_prefix: 2 }); segment.names().len()];
+    let mut bytes = Vec::new();
+    segment.encode(&mut bytes).unwrap();
+    let again = Arc::new(Segment::decode(&bytes).unwrap());
+    Segment::merge(&[Arc::clone(&again), again], &[standings.clone(), standings], &AtomicBool::new(false));
+}
+
+/// Names enough for several windows, packed lists, bitmaps and ready beginnings, each with its words at its own pace.
+#[test]
+fn a_piece_of_many_names_finds_them_as_well() {
+    let path = |number: u32| {
+        let common = if number.is_multiple_of(3) { "common" } else { "other" };
+        let text = format!("s/{common} w{:x}z x{:o} {}.mp3", number % 5_003, number % 640, number % 40_009);
+        SharePath::parse(&text).unwrap()
+    };
+    let known = |number: u32| {
+        let standing = Standing { live: number.wrapping_mul(2_654_435_761) >> 20, hash_prefix: number };
+        let kind = Kind::ALL[number as usize % 5];
+        Known { path: path(number), kind, standing: (number % 7 != 5).then_some(standing) }
+    };
+    let corpus: Corpus = (0..45_000).map(|number| (number, known(number))).collect();
+    let merged = merged(&corpus);
+    assert!(merged.ready.len() > 2, "{:?}", merged.ready);
+    assert!(merged.postings.maps.len() > merged.postings.map_words * 4);
+    let decoded = decoded(&merged);
+    for (text, kind) in [
+        ("common", None),
+        ("common other", None),
+        ("x17 ", None),
+        ("w1a", Some(Kind::Video)),
+        ("mp3", None),
+        ("w", None),
+        ("w1* x2* -other", None),
+        ("x17 OR common w", None),
+        ("\"x 17 4\"", None),
+        ("comon", None),
+        ("omo", None),
+    ] {
+        for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
+            let Some(query) = Query::parse(text).unwrap().read_as(how) else { continue };
+            let all = corpus.iter().filter(|(_, known)| known.standing.is_some());
+            let all = all.filter(|(_, known)| kind.is_none_or(|kind| known.kind == kind));
+            let all = all.filter_map(|(name, known)| Some((*name, query.find(&NameTerms::of(&known.path))?)));
+            let all: BTreeMap<u32, Place> = all.collect();
+            for piece in [&merged, &decoded] {
+                assert!(
+                    found(piece.plan(&query, kind), piece.names(), &query, &corpus) == all,
+                    "{text} {how:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_merge_that_is_stopped_gives_nothing() {
+    let table = Memtable::default();
+    assert!(table.plan(&Query::parse("a").unwrap(), None).is_none());
+    let nothing = Segment::build(&table, &[]);
+    assert!(nothing.plan(&Query::parse("a").unwrap(), None).is_none() && !nothing.raise(1, 1));
+    assert!(Segment::merge(&[Arc::new(nothing)], &[Vec::new()], &AtomicBool::new(true)).is_none());
+}
+
+/// Only names with the pair are known to have `mp3` as one word; the others are for `Query::find`.
+#[test]
+fn a_glued_pair_is_answered_without_looking_at_names() {
+    let paths = ["s/a.mp3", "s/mp 3", "mp3/mp/3", "s/mp30", "s/mp", "mp3/x"];
+    let mut table = Memtable::default();
+    for (number, path) in (0..).zip(paths) {
+        table.add(number, number, Kind::Audio, &NameTerms::of(&SharePath::parse(path).unwrap()));
+    }
+    let standing = Some(Standing { live: 1, hash_prefix: 1 });
+    let segment = Segment::build(&table, &[standing; 6]);
+    let query = Query::parse("mp3").unwrap();
+    for mut plan in [table.plan(&query, None).unwrap(), segment.plan(&query, None).unwrap()] {
+        let mut bits = Bits::default();
+        assert!(plan.fill(0, &mut bits));
+        assert_eq!((bits.anywhere[0], bits.in_file[0], bits.check[0]), (0b10_1111, 0b00_1011, 0b00_0010));
+    }
+}

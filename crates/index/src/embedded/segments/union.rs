@@ -1,0 +1,203 @@
+//! The names that have any of several terms, a window at a time.
+//!
+//! Short lists are gathered at once; of long ones only the windows asked for are decoded.
+//!
+//! Invariant: windows are asked for in ascending order, until rewound.
+
+use super::postings::{Body, List, PACKED, Packed, scatter, window_of};
+use super::{WINDOW_WORDS, Window};
+
+/// The names that have any of some terms.
+#[derive(Debug, Default)]
+pub(super) struct Union<'a> {
+    gathered: Vec<u32>,
+    /// Where the window last asked for begins in what is gathered.
+    position: usize,
+    cursors: Vec<Cursor<'a>>,
+    maps: Vec<(&'a [u64], &'a [u64])>,
+    count: usize,
+}
+
+impl<'a> Union<'a> {
+    pub(super) fn add(&mut self, list: List<'a>) {
+        self.count += list.count;
+        match list.body {
+            Body::Short(_) => list.for_each(|value| self.gathered.push(value)),
+            Body::Packed(packed) => self.cursors.push(Cursor::new(packed)),
+            Body::Maps { anywhere, in_file } => self.maps.push((anywhere, in_file)),
+        }
+    }
+
+    pub(super) fn add_value(&mut self, value: u32) {
+        self.count += 1;
+        self.gathered.push(value);
+    }
+
+    /// Has to be called when all is added, before anything is asked.
+    pub(super) fn ready(mut self, windows: usize) -> Self {
+        sort_by_window(&mut self.gathered, windows);
+        self
+    }
+
+    /// About how many names, some of them counted more than once.
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn rewind(&mut self) {
+        self.position = 0;
+        self.cursors.iter_mut().for_each(|cursor| cursor.block = 0);
+    }
+
+    /// Adds a window's names to the bits, and tells whether there are any.
+    pub(super) fn fill(&mut self, window: usize, anywhere: &mut Window, in_file: &mut Window) -> bool {
+        self.seek(window);
+        let values = self.gathered.get(self.position..).unwrap_or_default();
+        let values = values.iter().take_while(|value| window_of(**value) == window);
+        let mut is_any = false;
+        for value in values {
+            scatter(*value, anywhere, in_file);
+            self.position += 1;
+            is_any = true;
+        }
+        for cursor in &mut self.cursors {
+            is_any |= cursor.fill(window, anywhere, in_file);
+        }
+        for (any, file) in &self.maps {
+            let words = |map: &'a [u64]| map.get(window * WINDOW_WORDS..).unwrap_or_default();
+            anywhere.iter_mut().zip(words(any)).for_each(|(to, word)| *to |= word);
+            in_file.iter_mut().zip(words(file)).for_each(|(to, word)| *to |= word);
+            is_any |= !words(any).is_empty();
+        }
+        is_any
+    }
+
+    /// The first window from this one on that may have names.
+    pub(super) fn next(&mut self, window: usize) -> Option<usize> {
+        /// Asking each of more would take longer than looking at a window in vain.
+        const ASKED_MAX: usize = 16;
+        if !self.maps.is_empty() || self.cursors.len() > ASKED_MAX {
+            return Some(window);
+        }
+        self.seek(window);
+        let gathered = self.gathered.get(self.position).map(|value| window_of(*value));
+        self.cursors.iter_mut().filter_map(|cursor| cursor.next(window)).chain(gathered).min()
+    }
+
+    fn seek(&mut self, window: usize) {
+        let rest = self.gathered.get(self.position..).unwrap_or_default();
+        if rest.first().is_some_and(|value| window_of(*value) < window) {
+            self.position += rest.partition_point(|value| window_of(*value) < window);
+        }
+    }
+}
+
+/// Puts values in the order of their windows. Within a window no order is needed, so that many are only counted.
+fn sort_by_window(values: &mut Vec<u32>, windows: usize) {
+    const FEW: usize = 128;
+    if values.len() <= FEW.max(windows / 4) {
+        values.sort_unstable();
+        return;
+    }
+    let mut ends = vec![0_usize; windows + 1];
+    let slot = |value: u32| window_of(value).min(windows);
+    values.iter().for_each(|value| ends[slot(*value)] += 1);
+    let mut sum = 0;
+    for end in &mut ends {
+        sum += std::mem::replace(end, sum);
+    }
+    let mut sorted = vec![0; values.len()];
+    for value in values.drain(..) {
+        let at = &mut ends[slot(value)];
+        sorted[*at] = value;
+        *at += 1;
+    }
+    *values = sorted;
+}
+
+/// A place in a packed list.
+#[derive(Debug)]
+struct Cursor<'a> {
+    list: Packed<'a>,
+    block: usize,
+    decoded: Option<usize>,
+    length: usize,
+    values: [u32; PACKED],
+}
+
+impl<'a> Cursor<'a> {
+    const fn new(list: Packed<'a>) -> Self {
+        Self { list, block: 0, decoded: None, length: 0, values: [0; PACKED] }
+    }
+
+    fn values(&mut self) -> &[u32] {
+        if self.decoded != Some(self.block) {
+            self.length = self.list.decode(self.block, &mut self.values);
+            self.decoded = Some(self.block);
+        }
+        self.values.get(..self.length).unwrap_or_default()
+    }
+
+    /// Goes to a window's first value or, if it has none, the first after it, and tells where in the block that is.
+    fn seek(&mut self, window: usize) -> Option<usize> {
+        self.skip(window);
+        loop {
+            let values = self.values();
+            let at = values.partition_point(|value| window_of(*value) < window);
+            if at < values.len() {
+                return Some(at);
+            }
+            if self.block >= self.list.blocks() {
+                return None;
+            }
+            self.block += 1;
+        }
+    }
+
+    /// Passes over blocks that end before a window, in growing steps and then by halving.
+    fn skip(&mut self, window: usize) {
+        let blocks = self.list.blocks();
+        let is_before = |block: usize| self.list.last(block).is_some_and(|last| window_of(last) < window);
+        let (mut low, mut step) = (self.block, 1);
+        while low < blocks && is_before(low) {
+            let mut high = (low + step).min(blocks);
+            if high < blocks && is_before(high) {
+                (low, step) = (high + 1, step * 2);
+                continue;
+            }
+            low += 1;
+            while low < high {
+                let middle = low.midpoint(high);
+                if is_before(middle) { low = middle + 1 } else { high = middle }
+            }
+            break;
+        }
+        self.block = low.min(blocks);
+    }
+
+    fn next(&mut self, window: usize) -> Option<usize> {
+        let at = self.seek(window)?;
+        self.values.get(at).map(|value| window_of(*value))
+    }
+
+    fn fill(&mut self, window: usize, anywhere: &mut Window, in_file: &mut Window) -> bool {
+        let Some(mut from) = self.seek(window) else { return false };
+        let mut is_any = false;
+        loop {
+            let values = self.values().get(from..).unwrap_or_default();
+            let is_all = values.last().is_some_and(|last| window_of(*last) == window);
+            let end = if is_all {
+                values.len()
+            } else {
+                values.partition_point(|value| window_of(*value) <= window)
+            };
+            values[..end].iter().for_each(|value| scatter(*value, anywhere, in_file));
+            is_any |= end > 0;
+            if !is_all || self.block >= self.list.blocks() {
+                return is_any;
+            }
+            self.block += 1;
+            from = 0;
+        }
+    }
+}
