@@ -225,7 +225,8 @@ fn a_piece_of_many_names_finds_them_as_well() {
     };
     let corpus: Corpus = (0..45_000).map(|number| (number, known(number))).collect();
     let merged = merged(&corpus);
-    assert!(merged.ready.len() > 2, "{:?}", merged.ready);
+    assert!(merged.ready.ranges.len() > 2, "{:?}", merged.ready);
+    assert!(merged.ready.long.len() > 2, "{:?}", merged.ready);
     assert!(merged.postings.maps.len() > merged.postings.map_words * 4);
     let decoded = decoded(&merged);
     for (text, kind) in [
