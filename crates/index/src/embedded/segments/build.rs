@@ -41,9 +41,10 @@ impl Segment {
         let (classes, min_hashes) = members::bounds(&order);
         let (names, contents) = (column(table.names()), column(table.contents()));
         let members = Members { names, contents, by_name: by_name.into(), kinds, classes, min_hashes };
-        let mut writer = Writer::new(order.len(), 0, 0);
+        let terms = table.sorted_terms();
+        let mut writer = Writer::new(order.len(), terms.len(), 0, 0);
         let mut values = Vec::new();
-        for term in table.sorted_terms() {
+        for term in terms {
             values.clear();
             table.each_value(term, |value| {
                 values.extend(moved(value, &places));
@@ -77,9 +78,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// For so many names; what the texts and lists will need at most is asked for at once.
-    pub(super) fn new(names: usize, text_bytes: usize, posting_bytes: usize) -> Self {
-        let dictionary = dictionary::Writer::new(text_bytes);
+    /// For so many names and at most so many terms; what the texts and lists will need is asked for at once.
+    pub(super) fn new(names: usize, terms: usize, text_bytes: usize, posting_bytes: usize) -> Self {
+        let dictionary = dictionary::Writer::new(terms, text_bytes);
         let postings = postings::Writer::new(names, posting_bytes);
         Self { dictionary, triples: triples::Writer::default(), postings, names }
     }

@@ -55,32 +55,44 @@ struct Times {
     last_merge: Duration,
 }
 
+/// What this thread has worked so far: other work on the machine does not count.
+fn busy() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(stat.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or_default())
+}
+
+fn timed<T>(time: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let start = busy();
+    let done = work();
+    *time += busy() - start;
+    done
+}
+
 /// Fills tables, makes pieces of them and merges four to one; at the end all to one, but for the last table.
 fn index(world: &mut World, names: u32, times: &mut Times) -> (Memtable, Segment) {
-    let (mut table, mut tiers, mut terms) =
-        (Memtable::default(), Vec::<Vec<Arc<Segment>>>::new(), NameTerms::default());
-    for name in 0..names {
-        if table.len() == TABLE {
-            let full = std::mem::take(&mut table);
-            let standings = world.standings(full.names());
-            let start = Instant::now();
-            let built = Segment::build(&full, &standings);
-            times.build += start.elapsed();
-            push(world, &mut tiers, 0, built, times);
+    let mut tiers = Vec::<Vec<Arc<Segment>>>::new();
+    let mut next = 0;
+    let mut terms = NameTerms::default();
+    loop {
+        let paths: Vec<String> = (next..names).take(TABLE).map(|_| world.path()).collect();
+        timed(&mut times.terms, || paths.iter().for_each(|path| terms.read(path)));
+        let mut table = Memtable::default();
+        timed(&mut times.add, || {
+            for (name, path) in (next..).zip(&paths) {
+                terms.read(path);
+                table.add(name, name, Kind::ALL[name as usize % 3], &terms);
+            }
+        });
+        next += table.len() as u32;
+        if next == names {
+            times.add -= times.terms;
+            let all: Vec<_> = tiers.into_iter().rev().flatten().collect();
+            return (table, timed(&mut times.last_merge, || merge(world, &all)));
         }
-        let path = world.path();
-        let start = Instant::now();
-        terms.read(&path);
-        times.terms += start.elapsed();
-        let start = Instant::now();
-        table.add(name, name, Kind::ALL[name as usize % 3], &terms);
-        times.add += start.elapsed();
+        let standings = world.standings(table.names());
+        let built = timed(&mut times.build, || Segment::build(&table, &standings));
+        push(world, &mut tiers, 0, built, times);
     }
-    let all: Vec<_> = tiers.into_iter().rev().flatten().collect();
-    let start = Instant::now();
-    let segment = merge(world, &all);
-    times.last_merge = start.elapsed();
-    (table, segment)
 }
 
 fn push(world: &World, tiers: &mut Vec<Vec<Arc<Segment>>>, tier: usize, segment: Segment, times: &mut Times) {
@@ -88,9 +100,7 @@ fn push(world: &World, tiers: &mut Vec<Vec<Arc<Segment>>>, tier: usize, segment:
     tiers[tier].push(Arc::new(segment));
     if tiers[tier].len() == FAN {
         let pieces = std::mem::take(&mut tiers[tier]);
-        let start = Instant::now();
-        let merged = merge(world, &pieces);
-        times.merge += start.elapsed();
+        let merged = timed(&mut times.merge, || merge(world, &pieces));
         push(world, tiers, tier + 1, merged, times);
     }
 }

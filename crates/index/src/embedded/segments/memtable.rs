@@ -11,7 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use memchr::memmem;
 use peerage_wire::Kind;
 
-use super::dictionary::PAIR;
+use super::dictionary::{self, PAIR};
 use super::members::{self, KIND_BITS};
 use super::plan::{Plan, Words};
 use super::union::Union;
@@ -207,17 +207,12 @@ impl Memtable {
         }
     }
 
-    /// Adds the terms that may be a typo away: with one typo, either half of the word stands as it is, unless the two
-    /// letters in the middle are swapped.
+    /// Adds the terms that may be a typo away.
     fn add_typos(&self, text: &str, to: &mut Vec<u32>) {
-        let middle = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
-        let (left, right) = text.split_at(middle);
+        let (left, right, swapped) = dictionary::halves(text);
         self.add_having(&format!("{BORDER}{left}"), to);
         self.add_having(&format!("{right}{BORDER}"), to);
-        let (mut before, mut after) = (left.chars(), right.chars());
-        if let (Some(last), Some(first)) = (before.next_back(), after.next()) {
-            to.extend(self.exactly(&format!("{}{first}{last}{}", before.as_str(), after.as_str())));
-        }
+        to.extend(self.exactly(&swapped));
     }
 
     fn union_of(&self, terms: &[u32]) -> Union<'_> {

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use peerage_wire::Kind;
 
-use super::dictionary::Dictionary;
+use super::dictionary::{self, Dictionary};
 use super::members::{KIND_BITS, Members};
 use super::plan::{Plan, Words};
 use super::postings::Postings;
@@ -104,6 +104,25 @@ impl Segment {
         Some(terms)
     }
 
+    /// Adds the terms a typo away; all are in order after, each once.
+    fn add_typos(&self, pattern: &Pattern, to: &mut Vec<u32>) {
+        if self.dictionary.add_typos(&pattern.text, to).is_none() {
+            let (left, right, swapped) = dictionary::halves(&pattern.text);
+            match self.triples.having(right) {
+                Some(having) => {
+                    let others = self.dictionary.range(left).chain(self.dictionary.get(&swapped));
+                    let mut others: Vec<u32> = having.into_iter().chain(others).collect();
+                    others.sort_unstable();
+                    self.dictionary.keep(&mut others, |term| pattern.fits(term));
+                    to.extend(others);
+                }
+                None => to.extend(self.all_fitting(pattern)),
+            }
+        }
+        to.sort_unstable();
+        to.dedup();
+    }
+
     fn all_fitting(&self, pattern: &Pattern) -> Vec<u32> {
         let terms = (0..self.dictionary.len()).zip(self.dictionary.texts_from(0));
         terms.filter(|(_, term)| pattern.fits(term)).map(|(number, _)| number).collect()
@@ -137,9 +156,7 @@ impl Words for Segment {
             (false, false) => self.dictionary.get(text).into_iter().collect(),
         };
         if pattern.typo {
-            self.dictionary.add_typos(text, &mut terms);
-            terms.sort_unstable();
-            terms.dedup();
+            self.add_typos(pattern, &mut terms);
         }
         Some(self.union_of(terms))
     }

@@ -80,40 +80,58 @@ fn keys_of(text: &str) -> impl Iterator<Item = u64> {
     letters.filter(|(at, _)| *at >= 2).map(|(_, key)| key)
 }
 
-/// Collects the triples of terms.
+/// Collects the triples of terms: each triple's numbers are a chain, the newest first.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    triples: HashMap<u64, Collected>,
+    /// Each triple's newest link.
+    newest: HashMap<u64, u32>,
+    links: Vec<Link>,
 }
 
-#[derive(Debug, Default)]
-struct Collected {
-    last: u32,
-    bytes: Vec<u8>,
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    number: u32,
+    /// The one before; the oldest has itself here.
+    older: u32,
 }
 
 impl Writer {
     /// Adds a term, in order of the numbers.
     pub(super) fn push(&mut self, term: &str, number: u32) {
         for key in keys_of(term) {
-            let triple = self.triples.entry(key).or_default();
-            if triple.bytes.is_empty() || triple.last != number {
-                varint::write(number - triple.last, &mut triple.bytes);
-                triple.last = number;
+            let Ok(link) = u32::try_from(self.links.len()) else { return };
+            let newest = self.newest.entry(key).or_insert(link);
+            if self.links.get(*newest as usize).is_none_or(|newest| newest.number != number) {
+                self.links.push(Link { number, older: *newest });
+                *newest = link;
             }
         }
     }
 
     pub(super) fn finish(self) -> Triples {
-        let mut triples: Vec<(u64, Collected)> = self.triples.into_iter().collect();
-        triples.sort_unstable_by_key(|(key, _)| *key);
-        let size = triples.iter().map(|(_, triple)| triple.bytes.len()).sum();
-        let (mut bytes, mut ends) = (Vec::with_capacity(size), Vec::with_capacity(triples.len()));
-        let keys = triples.iter().map(|(key, _)| *key).collect();
-        for (_, triple) in triples {
-            bytes.extend_from_slice(&triple.bytes);
+        let mut triples: Vec<(u64, u32)> = self.newest.into_iter().collect();
+        triples.sort_unstable();
+        let (mut bytes, mut ends) =
+            (Vec::with_capacity(self.links.len() * 2), Vec::with_capacity(triples.len()));
+        let mut numbers = Vec::new();
+        for (_, newest) in &triples {
+            numbers.clear();
+            let mut at = *newest;
+            while let Some(link) = self.links.get(at as usize) {
+                numbers.push(link.number);
+                if link.older == at {
+                    break;
+                }
+                at = link.older;
+            }
+            let mut last = 0;
+            for number in numbers.iter().rev() {
+                varint::write(number - last, &mut bytes);
+                last = *number;
+            }
             ends.push(bytes.len() as u64);
         }
+        let keys = triples.into_iter().map(|(key, _)| key).collect();
         Triples { keys, ends: ends.into(), bytes: bytes.into() }
     }
 }
