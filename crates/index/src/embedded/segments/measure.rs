@@ -2,6 +2,8 @@
 //!
 //! `PEERAGE_MEASURE_NAMES=2000000 cargo test --release -p peerage-index measure -- --ignored --nocapture`
 
+#![expect(clippy::cast_possible_truncation, reason = "numbers for people, all of them small")]
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -98,17 +98,13 @@ fn members(pieces: &[Arc<Segment>], order: &[Key], stop: &AtomicBool) -> Option<
 
 /// The new places in order of the names' numbers: each piece has its own in that order.
 fn by_name(pieces: &[Arc<Segment>], places: &[u32], names: usize) -> Box<[u32]> {
-    let kept_of = |(base, piece): (usize, &'_ Segment)| {
+    let mut all = Vec::with_capacity(names);
+    for (base, piece) in bases(pieces) {
         let members = &piece.members;
-        let named = members.by_name.iter().filter_map(|at| {
+        all.extend(members.by_name.iter().filter_map(|at| {
             let place = *places.get(base + *at as usize)?;
             Some((*members.names.get(*at as usize)?, place)).filter(|_| place != GONE)
-        });
-        named.collect::<Vec<_>>()
-    };
-    let mut all = Vec::with_capacity(names);
-    for piece in bases(pieces) {
-        all.extend(kept_of(piece));
+        }));
     }
     all.sort(); // quick where parts are in order
     all.into_iter().map(|(_, place)| place).collect()

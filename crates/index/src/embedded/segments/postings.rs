@@ -99,8 +99,8 @@ impl Postings {
         let lists = (0..number).take(self.len()).map(|number| self.list(number));
         let maps = lists.filter(|list| matches!(list.body, Body::Maps { .. })).count();
         let base = self.bases.get(number as usize / SHARED).zip(self.starts.get(number as usize));
-        let place = base.map_or(self.bytes.len(), |(base, start)| *base as usize + *start as usize);
-        (place, maps * self.map_words * 16)
+        let place = base.and_then(|(base, start)| usize::try_from(base + u64::from(*start)).ok());
+        (place.unwrap_or(self.bytes.len()), maps * self.map_words * 16)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
