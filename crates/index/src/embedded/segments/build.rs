@@ -78,7 +78,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// For so many names and at most so many terms; what the texts and lists will need is asked for at once.
+    /// For so many names and about so many terms; what the texts and lists will need is asked for at once.
     pub(super) fn new(names: usize, terms: usize, text_bytes: usize, posting_bytes: usize) -> Self {
         let dictionary = dictionary::Writer::new(terms, text_bytes);
         let postings = postings::Writer::new(names, posting_bytes);

@@ -237,7 +237,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// For at most so many terms, of so many bytes.
+    /// For about so many terms, of at most so many bytes.
     pub(super) fn new(terms: usize, text_bytes: usize) -> Self {
         let map = (terms >= AUTOMATON_TERMS).then(MapBuilder::memory);
         Self { map, texts: Vec::with_capacity(text_bytes), samples: Vec::new(), len: 0 }

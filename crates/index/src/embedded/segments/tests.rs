@@ -215,7 +215,11 @@ fn ask_everything(segment: &Segment, query: &str) {
 fn a_piece_of_many_names_finds_them_as_well() {
     let path = |number: u32| {
         let common = if number.is_multiple_of(3) { "common" } else { "other" };
-        let text = format!("s/{common} w{:x}z x{:o} z{number} y{number}.mp3", number % 5_003, number % 640);
+        let text = format!(
+            "s/{common} w{:x}z x{:o} z{number} y{number} v{number}u{number}t{number}.mp3",
+            number % 5_003,
+            number % 640
+        );
         SharePath::parse(&text).unwrap()
     };
     let known = |number: u32| {

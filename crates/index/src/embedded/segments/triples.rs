@@ -80,52 +80,61 @@ fn keys_of(text: &str) -> impl Iterator<Item = u64> {
     letters.filter(|(at, _)| *at >= 2).map(|(_, key)| key)
 }
 
-/// Collects the triples of terms: each triple's numbers are a chain, the newest first.
+/// Collects the triples of terms.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    /// Each triple's newest link.
-    newest: HashMap<u64, u32>,
-    links: Vec<Link>,
+    /// Each triple's place in `seen`.
+    places: HashMap<u64, u32>,
+    seen: Vec<Seen>,
+    /// Places of triples and numbers of terms, as they came.
+    pairs: Vec<(u32, u32)>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Link {
-    number: u32,
-    /// The one before; the oldest has itself here.
-    older: u32,
+struct Seen {
+    last: u32,
+    count: usize,
 }
 
 impl Writer {
     /// Adds a term, in order of the numbers.
     pub(super) fn push(&mut self, term: &str, number: u32) {
         for key in keys_of(term) {
-            let Ok(link) = u32::try_from(self.links.len()) else { return };
-            let newest = self.newest.entry(key).or_insert(link);
-            if self.links.get(*newest as usize).is_none_or(|newest| newest.number != number) {
-                self.links.push(Link { number, older: *newest });
-                *newest = link;
+            let Ok(next) = u32::try_from(self.seen.len()) else { return };
+            let place = *self.places.entry(key).or_insert(next);
+            match self.seen.get_mut(place as usize) {
+                Some(seen) if seen.last == number => continue,
+                Some(seen) => *seen = Seen { last: number, count: seen.count + 1 },
+                None => self.seen.push(Seen { last: number, count: 1 }),
             }
+            self.pairs.push((place, number));
         }
     }
 
     pub(super) fn finish(self) -> Triples {
-        let mut triples: Vec<(u64, u32)> = self.newest.into_iter().collect();
+        let Self { places, seen, pairs } = self;
+        let mut triples: Vec<(u64, u32)> = places.into_iter().collect();
         triples.sort_unstable();
+        // The numbers of a triple together, the triples in their order.
+        let (mut next, mut starts) = (0, vec![0; seen.len()]);
+        for (_, place) in &triples {
+            starts[*place as usize] = next;
+            next += seen[*place as usize].count;
+        }
+        let mut numbers = vec![0; pairs.len()];
+        for (place, number) in pairs {
+            let at = &mut starts[place as usize];
+            numbers[*at] = number;
+            *at += 1;
+        }
         let (mut bytes, mut ends) =
-            (Vec::with_capacity(self.links.len() * 2), Vec::with_capacity(triples.len()));
-        let mut numbers = Vec::new();
-        for (_, newest) in &triples {
-            numbers.clear();
-            let mut at = *newest;
-            while let Some(link) = self.links.get(at as usize) {
-                numbers.push(link.number);
-                if link.older == at {
-                    break;
-                }
-                at = link.older;
-            }
+            (Vec::with_capacity(numbers.len() * 2), Vec::with_capacity(triples.len()));
+        let mut rest = numbers.as_slice();
+        for (_, place) in &triples {
+            let (own, others) = rest.split_at(seen[*place as usize].count);
+            rest = others;
             let mut last = 0;
-            for number in numbers.iter().rev() {
+            for number in own {
                 varint::write(number - last, &mut bytes);
                 last = *number;
             }
