@@ -202,7 +202,12 @@ impl Memtable {
             let rest = self.terms.get(next..).unwrap_or_default();
             // The border before a term belongs to it, as far as it was looked for.
             let at = at + usize::from(part.starts_with(BORDER));
-            next += rest.partition_point(|term| term.start as usize <= at);
+            let is_before = |term: &Term| term.start as usize <= at;
+            let mut reach = 1; // the next one is near, mostly
+            while rest.get(reach).is_some_and(is_before) {
+                reach *= 2;
+            }
+            next += rest.get(..reach).unwrap_or(rest).partition_point(is_before);
             to.extend(next.checked_sub(1).map(number));
         }
     }
