@@ -99,7 +99,8 @@ impl Run {
         Some(if start >= name.file_start { Place::File } else { Place::Folder })
     }
 
-    fn fits_at(&self, name: &NameTerms, start: usize) -> bool {
+    /// Whether the terms from this one on are what is asked for.
+    pub(crate) fn fits_at(&self, name: &NameTerms, start: usize) -> bool {
         self.patterns.iter().zip(start..).all(|(pattern, position)| pattern.fits(name.get(position)))
     }
 

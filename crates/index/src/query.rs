@@ -2,13 +2,19 @@
 //!
 //! ```text
 //! query  = clause { blank clause }                 every clause must match
-//! clause = item { "OR" item } | "-" item           OR, in capitals, binds closer than the blank
+//! clause = item { "OR" item } | "-" item | filter  OR, in capitals, binds closer than the blank
 //! item   = '"' text '"'                            phrase: these terms side by side, exactly
 //!        | word                                    the terms of the word side by side (`foo-bar.txt`, `mp3`)
 //!        | "*" word | word "*" | "*" word "*"      a word's end, beginning or middle
+//! filter = [ "-" ] "type:" kind                    audio, video, image, document, archive, program, data
+//!        | "size:" ( ">" | ">=" | "<" | "<=" ) size
+//!        | "size:" [ size ] ".." [ size ]          from and to, both included; one of them may be missing
+//!        | "size:" size                            what rounds to it
+//!        | [ "-" ] "peer:" ( name | '"' text '"' ) what a live peer of this name or id has
+//!        | "hash:" 64 hex digits                   this content
 //! ```
 //!
-//! - The last word, where it is the query's last item and not left out, also matches as a prefix. So does the last
+//! - The last word, where only filters follow and it is not left out, also matches as a prefix. So does the last
 //!   term of a phrase whose closing quote is missing: someone is still typing, so that is no error.
 //! - A quote opens a phrase only at the beginning of an item; within a word it is a border as any punctuation.
 //! - `-` leaves out only directly before a word; `-` alone and `--help` are no negations. A name that begins with one
@@ -18,6 +24,23 @@
 //! - Words without terms (`&`) are passed over; where no word has any, the query is one term as a whole.
 //! - Every word must match the *same* name (share path) of a content, and a name that a left-out word matches is no
 //!   match; another name of the same content still can be.
+//!
+//! Filters:
+//!
+//! - They stand anywhere between the clauses, not in an `OR`. Several of one name are alternatives (`type:audio
+//!   type:video`: either), but sizes narrow each other; filters of different names must all be met.
+//! - A type is asked of each *name*, as a word is; size, peer and hash are asked of the content.
+//! - Sizes are written as everywhere ([`peerage_wire::parse_bytes`]; with a blank in it, in quotes). `size:700M` is what
+//!   a list shows as that: whatever rounds to it in the digits given, so 699.5M and more, less than 700.5M; without a
+//!   unit it is exactly so many bytes.
+//! - `-type:video` leaves out names of that type, `-peer:NAME` contents that such a peer has.
+//! - A query may be of filters alone (`peer:nas`, `type:audio size:>1G`) where one asks for something: every name of
+//!   what they let through then matches in its own name.
+//! - The four names, in any case, are the only ones: any other word with a colon (`http://x`) is a word. Filters without
+//!   a value or with one that can't be read are refused, with what to write instead.
+
+mod filter;
+mod highlight;
 
 use peerage_wire::api::Matched;
 use peerage_wire::limits;
@@ -26,12 +49,15 @@ use crate::pattern::PART_LETTERS_MIN;
 pub use crate::pattern::{Pattern, Place, Run};
 use crate::terms::{self, NameTerms};
 use crate::{Error, Result};
+use filter::Filter;
+pub use filter::Filters;
 
 /// A query as it was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     clauses: Vec<Vec<Run>>,
     without: Vec<Run>,
+    filters: Filters,
 }
 
 impl Query {
@@ -43,19 +69,21 @@ impl Query {
         if text.len() > limits::QUERY_BYTES_MAX {
             return refuse(format!("it is longer than {} bytes", limits::QUERY_BYTES_MAX));
         }
-        let items = read_items(text)?;
+        let Items { items, words } = read_items(text)?;
         if items.iter().filter(|item| **item != Item::Or).count() > limits::QUERY_WORDS_MAX {
             let most = limits::QUERY_WORDS_MAX;
             return refuse(format!("it has more than {most} words; a longer name goes in quotes"));
         }
-        let query = combine(items)?;
-        match (query.clauses.is_empty(), query.without.is_empty()) {
-            (false, _) => Ok(query),
-            (true, false) => refuse("it only leaves out; a name that begins with `-` goes in quotes"),
-            (true, true) => match Run::whole(text) {
-                Some(run) => Ok(Self { clauses: vec![vec![run]], without: Vec::new() }),
-                None => refuse("it has no words"),
-            },
+        let asks = items.iter().any(|item| matches!(item, Item::Filter(filter) if !filter.leaves_out()));
+        let leaves_out = items.iter().any(Item::leaves_out);
+        let mut query = combine(items)?;
+        if query.clauses.is_empty() && query.without.is_empty() {
+            query.clauses.extend(Run::whole(&words).map(|run| vec![run]));
+        }
+        match query.clauses.is_empty() && !asks {
+            false => Ok(query),
+            true if leaves_out => refuse("it only leaves out; a name that begins with `-` goes in quotes"),
+            true => refuse("it has no words"),
         }
     }
 
@@ -71,7 +99,13 @@ impl Query {
         &self.without
     }
 
-    /// Where a name matches, if it does.
+    /// What is asked beside the words. [`Query::find`] looks at none of it.
+    #[must_use]
+    pub const fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
+    /// Where a name matches, if it does; in the file's own name where no words are asked for. Asks for no memory.
     #[must_use]
     pub fn find(&self, name: &NameTerms) -> Option<Place> {
         if self.without.iter().any(|run| run.find(name).is_some()) {
@@ -92,7 +126,7 @@ impl Query {
         let clauses: Vec<Vec<Run>> =
             self.clauses.iter().map(|clause| clause.iter().map(reread).collect()).collect();
         let differs = how == Matched::Exact || clauses != self.clauses;
-        differs.then(|| Self { clauses, without: self.without.clone() })
+        differs.then(|| Self { clauses, ..self.clone() })
     }
 }
 
@@ -109,28 +143,66 @@ enum Item {
     Or,
     Find(Run),
     LeaveOut(Run),
+    Filter(Filter),
 }
 
-fn read_items(text: &str) -> Result<Vec<Item>> {
-    let mut items = Vec::new();
+impl Item {
+    const fn leaves_out(&self) -> bool {
+        match self {
+            Self::Or | Self::Find(_) => false,
+            Self::LeaveOut(_) => true,
+            Self::Filter(filter) => filter.leaves_out(),
+        }
+    }
+}
+
+/// What a text is made of, and as what it would be one term: all of it but the filters.
+struct Items {
+    items: Vec<Item>,
+    words: String,
+}
+
+fn read_items(text: &str) -> Result<Items> {
+    let (mut items, mut words) = (Vec::new(), String::new());
     let mut rest = text.trim();
     while !rest.is_empty() {
         let (is_left_out, body) = without_dash(rest);
-        let (run, after) = if body.starts_with(terms::is_quote) {
-            read_phrase(body)
+        let after = if let Some((name, value, after)) = filter::split(body) {
+            items.push(Item::Filter(filter::read(name, value, is_left_out)?));
+            after
         } else {
-            let (word, after) = body.split_at(body.find(char::is_whitespace).unwrap_or(body.len()));
-            if word == "OR" && !is_left_out {
-                items.push(Item::Or);
-                (None, after)
-            } else {
-                (read_word(word, after.is_empty() && !is_left_out)?, after)
-            }
+            let (item, after) = read_item(is_left_out, body)?;
+            items.extend(item);
+            words.push_str(&rest[..rest.len() - after.len()]);
+            after
         };
-        items.extend(run.map(|run| if is_left_out { Item::LeaveOut(run) } else { Item::Find(run) }));
         rest = after.trim_start();
     }
-    Ok(items)
+    Ok(Items { items, words })
+}
+
+fn read_item(is_left_out: bool, body: &str) -> Result<(Option<Item>, &str)> {
+    let (run, after) = if body.starts_with(terms::is_quote) {
+        read_phrase(body)
+    } else {
+        let (word, after) = body.split_at(body.find(char::is_whitespace).unwrap_or(body.len()));
+        if word == "OR" && !is_left_out {
+            return Ok((Some(Item::Or), after));
+        }
+        (read_word(word, !is_left_out && is_all_filters(after))?, after)
+    };
+    Ok((run.map(|run| if is_left_out { Item::LeaveOut(run) } else { Item::Find(run) }), after))
+}
+
+/// Whether no word comes any more.
+fn is_all_filters(mut text: &str) -> bool {
+    loop {
+        text = text.trim_start();
+        match filter::split(without_dash(text).1) {
+            Some((_, _, after)) => text = after,
+            None => return text.is_empty(),
+        }
+    }
 }
 
 /// Tells a negation from a dash: it stands directly before a word, and only one of it.
@@ -177,14 +249,19 @@ fn is_in_a_word(c: char) -> bool {
 }
 
 fn combine(items: Vec<Item>) -> Result<Query> {
-    let mut query = Query { clauses: Vec::new(), without: Vec::new() };
+    let mut query = Query { clauses: Vec::new(), without: Vec::new(), filters: Filters::default() };
+    let mut filters = Vec::new();
     let mut may_join = false; // whether the last item can be the left side of an OR
     let mut is_joining = false;
     for item in items {
         match item {
             Item::Or if may_join && !is_joining => is_joining = true,
             Item::Or => return refuse_or(),
-            Item::LeaveOut(_) if is_joining => return refuse_or(),
+            Item::LeaveOut(_) | Item::Filter(_) if is_joining => return refuse_or(),
+            Item::Filter(filter) => {
+                filters.push(filter);
+                may_join = false;
+            }
             Item::LeaveOut(run) => {
                 query.without.push(run);
                 may_join = false;
@@ -198,11 +275,18 @@ fn combine(items: Vec<Item>) -> Result<Query> {
             }
         }
     }
-    if is_joining { refuse_or() } else { Ok(query) }
+    if is_joining {
+        return refuse_or();
+    }
+    query.filters = Filters::of(filters)?;
+    Ok(query)
 }
 
 fn refuse_or<T>() -> Result<T> {
-    refuse("`OR` needs a word to look for on both sides; the word itself goes in quotes")
+    refuse(
+        "`OR` needs a word to look for on both sides (filters of one name are alternatives without it); the word itself \
+         goes in quotes",
+    )
 }
 
 fn refuse<T>(why: impl Into<String>) -> Result<T> {

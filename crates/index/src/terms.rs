@@ -17,13 +17,15 @@
 mod cut;
 mod fold;
 
+use std::ops::Range;
+
 use peerage_wire::SharePath;
 use unicode_normalization::UnicodeNormalization;
 
 pub use cut::is_cjk;
 use cut::{Span, cut};
 pub use fold::fold;
-use fold::fold_into;
+pub(crate) use fold::{begins_piece, fold_into};
 
 /// The terms of a share path in their order, the folders' first. Reading another path into it reuses its memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct NameTerms {
     /// Where the file's own name begins among the terms: what stands before is the share and its folders.
     pub file_start: usize,
     text: String,
+    /// How much of the text is the folded path; after it comes the name as a whole, where that is a term.
+    path_bytes: usize,
     spans: Vec<Span>,
 }
 
@@ -50,6 +54,7 @@ impl NameTerms {
         self.take(folders);
         self.file_start = self.spans.len();
         self.take(file_name);
+        self.path_bytes = self.text.len();
         if self.spans.len() == self.file_start {
             self.take_whole(file_name);
         }
@@ -85,8 +90,13 @@ impl NameTerms {
         self.spans.get(position).is_some_and(|span| span.is_glued)
     }
 
+    /// Where a term stands in the folded path, in bytes; a name that is one term as a whole stands nowhere.
+    pub(crate) fn span(&self, position: usize) -> Option<Range<usize>> {
+        self.spans.get(position).map(|span| span.range()).filter(|span| span.end <= self.path_bytes)
+    }
+
     fn slice(&self, span: Span) -> &str {
-        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+        self.text.get(span.range()).unwrap_or_default()
     }
 
     fn clear(&mut self) {

@@ -157,6 +157,7 @@ mod tests {
                 size: 1,
                 kind: Kind::Audio,
                 names: Vec::new(),
+                highlights: Vec::new(),
                 source_count: 1,
                 sources: vec![source(seen)],
             };

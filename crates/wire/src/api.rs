@@ -3,6 +3,7 @@
 //! Every list has one outer shape, [`Page`]. Unknown fields are ignored, so that either side may be newer.
 
 mod folder;
+mod highlight;
 mod source;
 
 use std::net::SocketAddr;
@@ -228,7 +229,7 @@ pub enum Sort {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct SearchParams {
-    /// Words, `"phrases"`, `-not`, `a OR b`, `*part*`.
+    /// Words, `"phrases"`, `-not`, `a OR b`, `*part*`, and filters: `type:audio`, `size:>10M`, `peer:NAME`, `hash:HEX`.
     pub q: String,
     /// Only this kind.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
@@ -320,6 +321,11 @@ pub struct Hit {
     pub kind: Kind,
     /// Share paths it goes by, best match first, at most eight.
     pub names: Vec<SharePath>,
+    /// For each of `names`, in their order, the parts that the query's words matched, for showing them: each from a
+    /// character to before another, `[0, 6]` being the first six. Counted in characters (Unicode code points; neither
+    /// bytes nor UTF-16 units), in order and apart from each other. Left out where no words were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub highlights: Vec<Vec<[u32; 2]>>,
     /// Live peers that have it.
     pub source_count: u64,
     /// Live peers that have it, at most 64; asked for by its hash, peers that have a part of it after them.

@@ -70,6 +70,7 @@ impl Registry {
             size: content.size,
             kind,
             names,
+            highlights: Vec::new(),
             source_count: content.sources,
             sources: self.sources(key, content.hash, &all),
         })

@@ -23,6 +23,7 @@ mod names;
 #[allow(dead_code, unused_imports, reason = "the new text index, until it is joined")]
 mod segments;
 mod text;
+mod told;
 mod votes;
 
 mod listing;

@@ -8,7 +8,7 @@
 //! Invariants: a name is here exactly while a live peer has it. Nothing waits while a place is free. The text index
 //! holds exactly the listed names.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use peerage_wire::{FileEntry, Kind, SharePath, limits};
 
@@ -28,8 +28,6 @@ pub(super) struct Name {
     pub(super) kind: Kind,
     /// Live peers that have the content under this path.
     pub(super) holders: u64,
-    /// The latest change that any of them tells, in seconds since 1970.
-    pub(super) newest: i64,
 }
 
 /// Every name of every content.
@@ -37,7 +35,6 @@ pub(super) struct Name {
 pub(super) struct Names {
     names: Arena<NameKey, Name>,
     by_path: HashMap<(ContentKey, SharePath), NameKey>,
-    changed: BTreeMap<(NameKey, i64), u32>,
     listed: BTreeSet<(ContentKey, NameKey)>,
     waiting: BTreeSet<(ContentKey, NameKey)>,
     text: Text,
@@ -73,35 +70,23 @@ impl Names {
             Some(key) => *key,
             None => self.insert(content, &file.path),
         };
-        *self.changed.entry((key, file.modified)).or_default() += 1;
         if let Some(name) = self.names.get_mut(key) {
             name.holders += 1;
-            name.newest = name.newest.max(file.modified);
         }
     }
 
     /// One live peer less has a content under a file's path.
     pub(super) fn remove(&mut self, content: ContentKey, file: &FileEntry) {
         let Some(key) = self.by_path.get(&(content, file.path.clone())).copied() else { return };
-        if let Some(count) = self.changed.get_mut(&(key, file.modified)) {
-            *count -= 1;
-            if *count == 0 {
-                self.changed.remove(&(key, file.modified));
-            }
-        }
-        let newest = self.changed.range((key, i64::MIN)..=(key, i64::MAX)).next_back();
-        match (newest.map(|((_, modified), _)| *modified), self.names.get_mut(key)) {
-            (Some(newest), Some(name)) => {
-                name.holders -= 1;
-                name.newest = newest;
-            }
+        match self.names.get_mut(key) {
+            Some(name) if name.holders > 1 => name.holders -= 1,
             _ => self.forget(key),
         }
     }
 
     fn insert(&mut self, content: ContentKey, path: &SharePath) -> NameKey {
         let kind = Kind::of_name(path.file_name());
-        let name = Name { content, path: path.clone(), kind, holders: 0, newest: i64::MIN };
+        let name = Name { content, path: path.clone(), kind, holders: 0 };
         let key = self.names.insert(name);
         self.by_path.insert((content, path.clone()), key);
         if self.listed.range(keys_of(content)).count() < limits::CONTENT_NAMES_MAX {
@@ -144,9 +129,9 @@ mod tests {
     use super::*;
     use crate::query::Query;
 
-    fn file(number: usize, modified: i64) -> FileEntry {
+    fn file(number: usize) -> FileEntry {
         let path = SharePath::parse(&format!("s/name x{number}")).unwrap();
-        FileEntry { path, size: 1, hash: ContentHash::of(b"x"), modified }
+        FileEntry { path, size: 1, hash: ContentHash::of(b"x"), modified: 0 }
     }
 
     fn found(names: &Names) -> usize {
@@ -157,29 +142,14 @@ mod tests {
     fn a_content_has_so_many_searched_names_and_the_others_move_up() {
         let (mut names, content) = (Names::default(), ContentKey::from(0));
         let most = limits::CONTENT_NAMES_MAX;
-        (0..most + 3).for_each(|number| names.add(content, &file(number, 0)));
-        names.add(ContentKey::from(1), &file(0, 0));
+        (0..most + 3).for_each(|number| names.add(content, &file(number)));
+        names.add(ContentKey::from(1), &file(0));
         assert_eq!((found(&names), names.waiting.len()), (most + 1, 3));
-        names.remove(content, &file(5, 0)); // listed: one moves up
+        names.remove(content, &file(5)); // listed: one moves up
         assert_eq!((found(&names), names.waiting.len()), (most + 1, 2));
-        names.remove(content, &file(most + 2, 0)); // waiting
+        names.remove(content, &file(most + 2)); // waiting
         assert_eq!((found(&names), names.waiting.len()), (most + 1, 1));
-        (0..most + 3).for_each(|number| names.remove(content, &file(number, 0)));
+        (0..most + 3).for_each(|number| names.remove(content, &file(number)));
         assert_eq!((found(&names), names.waiting.len(), names.names.len()), (1, 0, 1));
-    }
-
-    #[test]
-    fn the_newest_change_is_that_of_the_peers_that_are_left() {
-        let (mut names, content) = (Names::default(), ContentKey::from(0));
-        for modified in [5, 9, 9, -3] {
-            names.add(content, &file(0, modified));
-        }
-        let mut left = Vec::new();
-        for modified in [9, 5, 9, -3] {
-            names.remove(content, &file(0, modified));
-            let name = names.best_of(content).first().and_then(|key| names.get(*key));
-            left.push(name.map(|name| (name.newest, name.holders)));
-        }
-        assert_eq!(left, [Some((9, 3)), Some((9, 2)), Some((-3, 1)), None]);
     }
 }

@@ -15,6 +15,7 @@ use super::contents::Contents;
 use super::leases::{Order, Reading, Step};
 use super::manifest::Manifest;
 use super::peers::{Peer, Peers, clamp_bytes};
+use super::told::Told;
 use crate::{Error, Moment, Result};
 
 /// Everything the engine holds.
@@ -22,6 +23,7 @@ use crate::{Error, Moment, Result};
 pub(super) struct Registry {
     pub(super) peers: Peers,
     pub(super) contents: Contents,
+    pub(super) told: Told,
     peer_files_max: u64,
 }
 
@@ -33,7 +35,7 @@ impl Default for Registry {
 
 impl Registry {
     fn with_limit(peer_files_max: u64) -> Self {
-        Self { peers: Peers::default(), contents: Contents::default(), peer_files_max }
+        Self { peers: Peers::default(), contents: Contents::default(), told: Told::default(), peer_files_max }
     }
 
     pub(super) fn announce(
@@ -71,6 +73,7 @@ impl Registry {
         let Some(peer) = self.peers.get_mut(key) else { return true };
         if peer.manifest.digest() != digest {
             let dropped = std::mem::take(&mut peer.manifest);
+            dropped.iter().for_each(|file| self.told.remove(file));
             if is_live {
                 dropped.iter().for_each(|file| self.contents.remove(key, file));
             }
@@ -94,8 +97,14 @@ impl Registry {
         }
         for replaced in peer.manifest.carry_out(plan) {
             // Added before removed: a name or content that stays is not torn down and built again.
-            replaced.after.iter().for_each(|file| self.contents.add(key, file));
-            replaced.before.iter().for_each(|file| self.contents.remove(key, file));
+            if let Some(file) = &replaced.after {
+                self.contents.add(key, file);
+                self.told.add(file);
+            }
+            if let Some(file) = &replaced.before {
+                self.contents.remove(key, file);
+                self.told.remove(file);
+            }
         }
         peer.order.advance();
         Ok(Applied { files: peer.manifest.len() })
@@ -146,6 +155,8 @@ impl Registry {
 
     fn forget_the_longest_away(&mut self) {
         while let Some(key) = self.peers.away.forget() {
+            let files = self.peers.get(key).into_iter().flat_map(|peer| peer.manifest.iter());
+            files.for_each(|file| self.told.remove(file));
             self.peers.forget(key);
         }
     }

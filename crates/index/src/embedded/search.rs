@@ -8,23 +8,22 @@ use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
-use peerage_wire::limits;
+use peerage_wire::{Kind, SharePath, limits};
 
 use super::arena::{ContentKey, NameKey, PeerKey};
 use super::contents::Content;
 use super::listing::page_rows;
-use super::names::Name;
 use super::registry::Registry;
 use super::text::Found;
 use crate::cursor::Cursor;
-use crate::query::{Place, Query};
+use crate::query::{Filters, Place, Query};
 use crate::rank::{ByName, Standing};
 use crate::{Error, Result};
 
 impl Registry {
     pub(super) fn search(&self, params: &SearchParams) -> Result<Page<Hit>> {
         let query = Query::parse(&params.q)?;
-        let search = Search::new(self, params);
+        let search = Search::new(self, params, query.filters());
         match params.cursor.as_deref().map(Cursor::parse).transpose()? {
             None => {
                 let readings = [Matched::Exact, Matched::Substring, Matched::Typo];
@@ -50,8 +49,11 @@ fn nothing() -> Page<Hit> {
 struct Search<'a> {
     registry: &'a Registry,
     params: &'a SearchParams,
+    filters: &'a Filters,
     sort: Sort,
-    peers: Option<Vec<PeerKey>>,
+    /// Of each group one must have a content.
+    peers: Vec<Vec<PeerKey>>,
+    without_peers: Vec<PeerKey>,
 }
 
 /// A name that matched; sorted, those of one content are together, the best placed first.
@@ -65,9 +67,13 @@ struct Candidate {
 }
 
 impl<'a> Search<'a> {
-    fn new(registry: &'a Registry, params: &'a SearchParams) -> Self {
-        let peers = params.peer.as_deref().map(|text| registry.peers.meant(text));
-        Self { registry, params, sort: params.sort.unwrap_or_default(), peers }
+    fn new(registry: &'a Registry, params: &'a SearchParams, filters: &'a Filters) -> Self {
+        let meant = |texts: &[String]| texts.iter().flat_map(|text| registry.peers.meant(text)).collect();
+        let mut peers: Vec<Vec<PeerKey>> = Vec::new();
+        peers.extend(params.peer.as_deref().map(|text| registry.peers.meant(text)));
+        peers.extend((!filters.peers.is_empty()).then(|| meant(&filters.peers)));
+        let without_peers = meant(&filters.without_peers);
+        Self { registry, params, filters, sort: params.sort.unwrap_or_default(), peers, without_peers }
     }
 
     fn page(&self, query: &Query, how: Matched, after: Option<&Standing>) -> Page<Hit> {
@@ -78,7 +84,7 @@ impl<'a> Search<'a> {
         best.truncate(most);
         let last = best.last().filter(|_| has_more);
         let cursor = last.and_then(|last| Cursor::Search(how, last.standing.clone()).to_text());
-        let hits = best.iter().filter_map(|candidate| self.hit(candidate, &matches)).collect();
+        let hits = best.iter().filter_map(|candidate| self.hit(query, candidate, &matches)).collect();
         let exact = total <= limits::TOTAL_EXACT_MAX;
         let total = Total { value: total.min(limits::TOTAL_EXACT_MAX), exact };
         Page { total, hits, cursor, matched: Some(how) }
@@ -91,7 +97,8 @@ impl<'a> Search<'a> {
         for number in &found.anywhere {
             let place = if in_file.next_if_eq(&number).is_some() { Place::File } else { Place::Folder };
             let key = NameKey::from(number);
-            matches.extend(names.get(key).map(|name| (name.content, place, key)));
+            let name = names.get(key).filter(|name| self.takes_kind(name.kind));
+            matches.extend(name.map(|name| (name.content, place, key)));
         }
         matches.sort_unstable();
         matches
@@ -124,37 +131,37 @@ impl<'a> Search<'a> {
         if !self.passes(key, content) {
             return None;
         }
-        // The first name costs a sort of the group, so it is looked for only where something depends on it.
-        if let Some(kind) = self.params.kind
-            && self.first_name(group)?.kind != kind
-        {
-            return None;
-        }
         let standing = match self.sort {
             Sort::Rank => Standing::Rank(place, Reverse(content.sources), content.hash),
             Sort::Size => Standing::Size(Reverse(content.size), content.hash),
-            Sort::Name => Standing::Name(ByName(self.first_name(group)?.path.clone()), content.hash),
-            Sort::Newest => Standing::Newest(Reverse(self.newest(group)?), content.hash),
+            Sort::Name => Standing::Name(self.smallest_name(group)?, content.hash),
+            Sort::Newest => Standing::Newest(Reverse(self.newest(content, group)?), content.hash),
         };
         Some(Candidate { standing, content: key, matches })
     }
 
-    fn passes(&self, key: ContentKey, content: &Content) -> bool {
-        let SearchParams { min_size, max_size, .. } = self.params;
-        min_size.is_none_or(|min| content.size >= min)
-            && max_size.is_none_or(|max| content.size <= max)
-            && self
-                .peers
-                .as_ref()
-                .is_none_or(|peers| peers.iter().any(|p| self.registry.contents.has(*p, key)))
+    fn takes_kind(&self, kind: Kind) -> bool {
+        self.params.kind.is_none_or(|asked| asked == kind) && self.filters.takes_kind(kind)
     }
 
-    fn first_name(&self, group: &[Match]) -> Option<&Name> {
-        let first = match group {
-            [(_, _, only)] => *only,
-            _ => *self.names_in_order(group).first()?,
-        };
-        self.registry.contents.names().get(first)
+    fn passes(&self, key: ContentKey, content: &Content) -> bool {
+        let SearchParams { min_size, max_size, .. } = self.params;
+        let one_has = |peers: &[PeerKey]| peers.iter().any(|peer| self.registry.contents.has(*peer, key));
+        min_size.is_none_or(|min| content.size >= min)
+            && max_size.is_none_or(|max| content.size <= max)
+            && self.filters.takes_size(content.size)
+            && self.filters.takes_hash(&content.hash)
+            && self.peers.iter().all(|peers| one_has(peers))
+            && !one_has(&self.without_peers)
+    }
+
+    fn paths<'b>(&'b self, group: &'b [Match]) -> impl Iterator<Item = &'b SharePath> {
+        let names = self.registry.contents.names();
+        group.iter().filter_map(|(_, _, name)| names.get(*name)).map(|name| &name.path)
+    }
+
+    fn smallest_name(&self, group: &[Match]) -> Option<ByName> {
+        self.paths(group).cloned().map(ByName).min()
     }
 
     fn names_in_order(&self, group: &[Match]) -> Vec<NameKey> {
@@ -163,14 +170,15 @@ impl<'a> Search<'a> {
         names.into_iter().map(|(_, name)| name).collect()
     }
 
-    fn newest(&self, group: &[Match]) -> Option<i64> {
-        let names = self.registry.contents.names();
-        group.iter().filter_map(|(_, _, name)| names.get(*name)).map(|name| name.newest).max()
+    fn newest(&self, content: &Content, group: &[Match]) -> Option<i64> {
+        self.paths(group).filter_map(|path| self.registry.told.newest(content.hash, path)).max()
     }
 
-    fn hit(&self, candidate: &Candidate, matches: &[Match]) -> Option<Hit> {
+    fn hit(&self, query: &Query, candidate: &Candidate, matches: &[Match]) -> Option<Hit> {
         let group = matches.get(candidate.matches.clone())?;
-        self.registry.hit(candidate.content, &self.names_in_order(group))
+        let mut hit = self.registry.hit(candidate.content, &self.names_in_order(group))?;
+        hit.highlights = query.hit_highlights(&hit.names);
+        Some(hit)
     }
 }
 

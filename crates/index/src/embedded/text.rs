@@ -29,6 +29,7 @@ pub(super) struct Text {
     vocabulary: BTreeMap<SmolStr, TermKey>,
     postings: Arena<TermKey, Postings>,
     spelling: Spelling,
+    all: RoaringBitmap,
 }
 
 #[derive(Debug)]
@@ -41,6 +42,7 @@ struct Postings {
 impl Text {
     /// Takes a name in.
     pub(super) fn add(&mut self, name: NameKey, path: &SharePath) {
+        self.all.insert(name.into());
         let name_terms = NameTerms::of(path);
         let file_start = name_terms.file_start;
         let terms: Vec<TermKey> = name_terms.iter().map(|term| self.term(term)).collect();
@@ -57,6 +59,7 @@ impl Text {
 
     /// Takes a name out.
     pub(super) fn remove(&mut self, name: NameKey) {
+        self.all.remove(name.into());
         for term in self.spelling.remove(name) {
             let Some(postings) = self.postings.get_mut(term) else { continue };
             postings.anywhere.remove(name.into());
@@ -90,7 +93,7 @@ mod tests {
     use peerage_wire::api::Matched;
 
     const PATHS: &str = "(s|a b|ab/c)/([ab]{1,2}[ .1]?){1,3}";
-    const QUERY: &str = "(-?\"?\\*?[ab1]{1,2}[.1 ]?[ab]{0,2}\\*?\"?( |  OR )?){1,3}";
+    const QUERY: &str = "(size:1 )?(-?\"?\\*?[ab1]{1,2}[.1 ]?[ab]{0,2}\\*?\"?( |  OR )?){1,3}";
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]

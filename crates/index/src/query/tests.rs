@@ -141,12 +141,13 @@ fn words_are_read_in_another_way_only_where_that_is_allowed() {
     }
 }
 
-/// Whether pasting a name unquoted says just its words: no dash, star or `OR` where they mean something.
+/// Whether pasting a name unquoted says just its words: no dash, star, `OR` or filter where they mean
+/// something.
 fn is_plain(name: &str) -> bool {
     name.split_whitespace().count() <= limits::QUERY_WORDS_MAX
         && !name
             .split(|c: char| c.is_whitespace() || terms::is_quote(c))
-            .any(|word| word == "OR" || word.starts_with(['-', '*']))
+            .any(|word| word == "OR" || word.starts_with(['-', '*']) || filter::split(word).is_some())
 }
 
 proptest! {

@@ -3,6 +3,8 @@
 //! Invariants: a term is a part of the text, terms begin in the text's order, and each is at least a character long.
 //! ASCII text, which most names are, goes a faster way to the same terms.
 
+use std::ops::Range;
+
 use unicode_normalization::char::is_combining_mark;
 
 /// Where a term stands in the text, in bytes.
@@ -19,6 +21,10 @@ impl Span {
     pub(super) fn new(start: usize, end: usize) -> Self {
         let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         Self { start: offset(start), end: offset(end), is_glued: false }
+    }
+
+    pub(super) const fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
     }
 }
 
@@ -186,8 +192,8 @@ mod tests {
             for pair in spans.windows(2) {
                 prop_assert!(pair[0].start < pair[1].start);
             }
-            for Span { start, end, .. } in spans {
-                prop_assert!(text.get(start as usize..end as usize).is_some_and(|term| !term.is_empty()));
+            for span in spans {
+                prop_assert!(text.get(span.range()).is_some_and(|term| !term.is_empty()));
             }
         }
     }

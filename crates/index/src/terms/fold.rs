@@ -3,8 +3,8 @@
 //! Invariants: what is ASCII is only lower-cased, so text may be folded in pieces that begin at an ASCII character.
 //! Folding folded text changes nothing.
 
-use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// Folds case, accents and compatibility forms.
 #[must_use]
@@ -16,7 +16,7 @@ pub fn fold(text: &str) -> String {
 
 /// Appends folded text. Most names are ASCII, and most of the others have a letter or two that is not: the rest is
 /// copied, which is far faster than asking the tables.
-pub(super) fn fold_into(text: &str, folded: &mut String) {
+pub(crate) fn fold_into(text: &str, folded: &mut String) {
     let mut rest = text;
     while let Some(ascii_bytes) = rest.bytes().position(|byte| !byte.is_ascii()) {
         // The character before may be composed with what follows.
@@ -28,6 +28,15 @@ pub(super) fn fold_into(text: &str, folded: &mut String) {
         rest = after;
     }
     push_lower(rest, folded);
+}
+
+/// Whether text can be folded apart before this character: it neither changes nor is lost in what stands before.
+pub(crate) fn begins_piece(c: char) -> bool {
+    let first = letters(std::iter::once(c)).next();
+    c.is_ascii()
+        || first.is_some_and(|first| {
+            canonical_combining_class(first) == 0 && is_nfc_quick(std::iter::once(first)) == IsNormalized::Yes
+        })
 }
 
 fn push_lower(ascii: &str, folded: &mut String) {

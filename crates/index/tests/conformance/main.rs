@@ -45,6 +45,9 @@ every_engine! { story:
     an_old_process_of_a_peer_is_refused
     a_size_is_what_most_peers_say
     hits_are_ranked_filtered_and_sorted
+    a_query_says_itself_what_else_is_asked
+    a_type_is_asked_of_each_name
+    the_orders_look_at_every_name_that_matches
     words_are_read_more_loosely_only_where_nothing_matches
     pages_stay_good_while_things_change
     lists_show_what_was_asked_for

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use peerage_index::query::{Place, Query};
+use peerage_index::query::{Filters, Place, Query};
 use peerage_index::terms::NameTerms;
 use peerage_index::{Error, Moment, Result};
 use peerage_wire::api::{
@@ -20,6 +20,8 @@ use super::fixture::{SEEN_IP, digest_of};
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) peers: BTreeMap<PeerId, ModelPeer>,
+    /// The latest time told for each name that a known peer has.
+    told: BTreeMap<(ContentHash, SharePath), i64>,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub(crate) struct ModelPeer {
 struct Found {
     hit: Hit,
     place: Place,
+    by_name: (String, SharePath),
     newest: i64,
 }
 
@@ -56,12 +59,15 @@ impl Model {
         }
         peer.said = said.clone();
         peer.lease_end = peer.lease_end.max(Some(now.after(limits::LEASE)));
+        let resync = peer.asked && !agrees;
+        self.forget_times();
         let address = SocketAddr::new(SEEN_IP, said.doors.native);
-        Ok(Announced { lease_secs: 90, heartbeat_secs: 30, address, resync: peer.asked && !agrees })
+        Ok(Announced { lease_secs: 90, heartbeat_secs: 30, address, resync })
     }
 
     pub(crate) fn apply(&mut self, id: PeerId, order: BatchOrder, changes: &[Change]) -> Result<Applied> {
         let peer = self.live_mut(id)?;
+        let before = peer.files.clone();
         if order.epoch != peer.said.epoch || order.seq > peer.next_seq {
             return Err(Error::OutOfOrder {
                 expected_epoch: peer.said.epoch,
@@ -79,7 +85,19 @@ impl Model {
             }
             peer.next_seq += 1;
         }
-        Ok(Applied { files: peer.files.len() as u64 })
+        let after = peer.files.clone();
+        for file in after.values().filter(|file| before.get(&file.path) != Some(file)) {
+            let newest = self.told.entry((file.hash, file.path.clone())).or_insert(file.modified);
+            *newest = file.modified.max(*newest);
+        }
+        self.forget_times();
+        Ok(Applied { files: after.len() as u64 })
+    }
+
+    fn forget_times(&mut self) {
+        let files = self.peers.values().flat_map(|peer| peer.files.values());
+        let held: BTreeSet<_> = files.map(|file| (file.hash, &file.path)).collect();
+        self.told.retain(|(hash, path), _| held.contains(&(*hash, path)));
     }
 
     pub(crate) fn heartbeat(&mut self, id: PeerId, beat: Heartbeat, now: Moment) -> Result<HeartbeatReply> {
@@ -116,12 +134,15 @@ impl Model {
         let query = Query::parse(&params.q)?;
         for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
             let Some(query) = query.read_as(how) else { continue };
-            let mut found: Vec<Found> = self
-                .hashes()
-                .into_iter()
-                .filter_map(|hash| self.found(hash, |name| query.find(name)))
-                .collect();
-            found.retain(|found| self.passes(&found.hit, params));
+            let place_of = |path: &SharePath| {
+                let kind = Kind::of_name(path.file_name());
+                let is_asked = params.kind.is_none_or(|asked| asked == kind);
+                query.find(&NameTerms::of(path)).filter(|_| is_asked && query.filters().takes_kind(kind))
+            };
+            let mut found: Vec<Found> =
+                self.hashes().into_iter().filter_map(|hash| self.found(hash, place_of)).collect();
+            found.retain(|found| self.passes(&found.hit, params, query.filters()));
+            found.iter_mut().for_each(|found| found.hit.highlights = query.hit_highlights(&found.hit.names));
             sort(&mut found, params.sort.unwrap_or_default());
             if !found.is_empty() {
                 return Ok((how, found.into_iter().map(|found| found.hit).collect()));
@@ -180,42 +201,54 @@ impl Model {
         self.live().flat_map(|(_, peer)| peer.files.values()).map(|file| file.hash).collect()
     }
 
-    fn found(&self, hash: ContentHash, place_of: impl Fn(&NameTerms) -> Option<Place>) -> Option<Found> {
-        let mut names: BTreeMap<SharePath, (u64, i64)> = BTreeMap::new();
+    fn found(&self, hash: ContentHash, place_of: impl Fn(&SharePath) -> Option<Place>) -> Option<Found> {
+        let mut names: BTreeMap<SharePath, u64> = BTreeMap::new();
         let mut sizes: BTreeMap<u64, BTreeSet<PeerId>> = BTreeMap::new();
         let mut sources = Vec::new();
         for (id, peer) in self.live() {
             let files: Vec<_> = peer.files.values().filter(|file| file.hash == hash).collect();
             for file in &files {
-                let (holders, newest) = names.entry(file.path.clone()).or_insert((0, i64::MIN));
-                (*holders, *newest) = (*holders + 1, (*newest).max(file.modified));
+                *names.entry(file.path.clone()).or_default() += 1;
                 sizes.entry(file.size).or_default().insert(*id);
             }
             sources.extend((!files.is_empty()).then(|| peer.source(*id)));
         }
-        let matching = names.into_iter().filter_map(|(path, (holders, newest))| {
-            Some((place_of(&NameTerms::of(&path))?, Reverse(holders), path, newest))
-        });
+        let matching =
+            names.into_iter().filter_map(|(path, holders)| Some((place_of(&path)?, Reverse(holders), path)));
         let matching: BTreeSet<_> = matching.collect();
-        let (place, _, first, _) = matching.first()?;
+        let (place, _, first) = matching.first()?;
         let hit = Hit {
             hash,
             size: *sizes.iter().max_by_key(|(size, peers)| (peers.len(), Reverse(**size)))?.0,
             kind: Kind::of_name(first.file_name()),
             names: matching.iter().take(limits::HIT_NAMES_MAX).map(|name| name.2.clone()).collect(),
+            highlights: Vec::new(),
             source_count: sources.len() as u64,
             sources,
         };
-        Some(Found { hit, place: *place, newest: matching.iter().map(|name| name.3).max()? })
+        let by_name =
+            matching.iter().map(|name| (name.2.file_name().to_lowercase(), name.2.clone())).min()?;
+        let newest = matching.iter().filter_map(|name| self.told.get(&(hash, name.2.clone()))).max()?;
+        Some(Found { hit, place: *place, by_name, newest: *newest })
     }
 
-    fn passes(&self, hit: &Hit, params: &SearchParams) -> bool {
-        let meant = self.meant(params.peer.as_deref());
-        params.kind.is_none_or(|kind| kind == hit.kind)
-            && params.min_size.is_none_or(|min| hit.size >= min)
+    fn passes(&self, hit: &Hit, params: &SearchParams, filters: &Filters) -> bool {
+        let one_has = |peers: &[&str]| {
+            let mut meant = peers.iter().flat_map(|peer| self.meant(Some(peer)));
+            meant.any(|(id, _)| hit.sources.iter().any(|source| source.peer == *id))
+        };
+        params.min_size.is_none_or(|min| hit.size >= min)
             && params.max_size.is_none_or(|max| hit.size <= max)
-            && hit.sources.iter().any(|source| meant.iter().any(|(id, _)| **id == source.peer))
+            && filters.takes_size(hit.size)
+            && filters.takes_hash(&hit.hash)
+            && params.peer.as_deref().is_none_or(|peer| one_has(&[peer]))
+            && (filters.peers.is_empty() || one_has(&strs(&filters.peers)))
+            && !one_has(&strs(&filters.without_peers))
     }
+}
+
+fn strs(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }
 
 fn sort(found: &mut [Found], sort: Sort) {
@@ -224,10 +257,7 @@ fn sort(found: &mut [Found], sort: Sort) {
         Sort::Rank => found.sort_by_key(|found| (found.place, Reverse(found.hit.source_count))),
         Sort::Size => found.sort_by_key(|found| Reverse(found.hit.size)),
         Sort::Newest => found.sort_by_key(|found| Reverse(found.newest)),
-        Sort::Name => found.sort_by_key(|found| {
-            let first = found.hit.names[0].clone();
-            (first.file_name().to_lowercase(), first)
-        }),
+        Sort::Name => found.sort_by_key(|found| found.by_name.clone()),
     }
 }
 

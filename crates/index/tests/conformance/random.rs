@@ -20,7 +20,14 @@ const SORTS: [Sort; 4] = [Sort::Rank, Sort::Size, Sort::Name, Sort::Newest];
 
 const PATHS: &str =
     "(music|docs)/(live/)?(Yellow|Submarine|été|東京都|🎵|-rf)( |-)?(mp3|2|live)?\\.(mp3|txt)";
-const WORDS: &str = "(-|\\*)?(yellow|marine|Sub|ete|submarien|東京|京|🎵|mp3|live|music|2|\"live mp\")\\*?";
+/// Words that many names have, in several ways of asking for them.
+const COMMON: &str = "music|docs|mp|mp3|mp3\\*|txt|\\*\\.mp3|yellow|Yel\\*|\\*ello\\*|subm|\\*marine|ete|live|2|東京|都\
+    |\"docs live\"|\"live mp\"|\"live mp3\"|\"yellow live|\"東京都\"|docs/yell";
+/// Words that few names have, or that only a part or a typo finds, and words without a term.
+const RARE: &str =
+    "ello|bmar|ubm|marine|submarien|yelow|mussic|🎵|京|rf|-rf|\"live 2\"|\"submarine live\"|\"sub|o|&|-";
+const SIZES: &str = "size:(>|>=|<|<=|)(0|9|10|20|25)|size:(0|10|20)?\\.\\.(20|40)?|size:1k|-?size:x";
+const KINDS: &str = "-?type:(audio|document|data|Audio|song)";
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -41,10 +48,11 @@ enum Digest {
 }
 
 pub(crate) fn lives_agree_with_the_model(make: fn() -> Index) {
-    let config = ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(steps in prop::collection::vec(any_step(), 1..60))| {
+    // As many as `PROPTEST_CASES` says.
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(first in first_steps(), steps in prop::collection::vec(any_step(), 1..60))| {
         let mut life = Life { index: make(), model: Model::default(), now: 0 };
-        for step in steps {
+        for step in first.into_iter().chain(steps) {
             life.take(&step)?;
         }
         life.compare_lists()?;
@@ -186,6 +194,18 @@ fn content(number: u8) -> ContentHash {
     ContentHash::of(&[number])
 }
 
+/// Some peers come with some files, so that there is something to find.
+fn first_steps() -> impl Strategy<Value = Vec<Step>> {
+    let batch = || prop::collection::vec(any_change(), 0..12);
+    prop::collection::vec(batch(), 0..PEERS).prop_map(|batches| {
+        let steps = batches.into_iter().enumerate().flat_map(|(peer, changes)| {
+            let announce = Step::Announce { peer, ahead: 0, digest: Digest::Other };
+            [announce, Step::Batch { peer, ahead: 0, seq_ahead: 0, changes }]
+        });
+        steps.collect()
+    })
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     let peer = 0..PEERS;
     let ahead = prop_oneof![8 => Just(0_i64), 1 => Just(1), 1 => Just(-1)];
@@ -218,13 +238,30 @@ fn any_change() -> impl Strategy<Value = Change> {
     )
 }
 
+fn any_filter() -> impl Strategy<Value = String> {
+    let peer = (any::<bool>(), prop::sample::select(MEANT.to_vec()))
+        .prop_map(|(is_left_out, peer)| format!("{}peer:\"{peer}\"", if is_left_out { "-" } else { "" }));
+    prop_oneof![KINDS, SIZES, peer, (0_u8..6).prop_map(|number| format!("hash:{}", content(number)))]
+}
+
+fn any_query() -> impl Strategy<Value = String> {
+    let word = || prop_oneof![5 => COMMON, 2 => RARE];
+    let either = (word(), word()).prop_map(|(left, right)| format!("{left} OR {right}"));
+    let left_out = word().prop_map(|word| format!("-{word}"));
+    let item =
+        prop_oneof![12 => word(), 4 => either, 3 => left_out, 4 => any_filter(), 1 => Just("OR".to_owned())];
+    prop_oneof![
+        3 => item.clone(),
+        4 => (item.clone(), item.clone()).prop_map(|(first, second)| format!("{first} {second}")),
+        1 => prop::collection::vec(item, 3..5).prop_map(|items| items.join(" ")),
+    ]
+}
+
 fn any_search() -> impl Strategy<Value = SearchParams> {
-    let words = prop::collection::vec(WORDS, 1..4);
-    let q = (words, prop_oneof![4 => Just(" "), 1 => Just(" OR ")])
-        .prop_map(|(words, between)| words.join(between));
-    let peer = prop_oneof![2 => Just(None), 1 => prop::sample::select(MEANT.to_vec()).prop_map(Some)];
-    let kind = prop_oneof![3 => Just(None), 1 => Just(Some(Kind::Audio)), 1 => Just(Some(Kind::Data))];
-    let bound = || prop_oneof![3 => Just(None), 1 => (0_u64..45).prop_map(Some)];
+    let q = any_query();
+    let peer = prop_oneof![6 => Just(None), 1 => prop::sample::select(MEANT.to_vec()).prop_map(Some)];
+    let kind = prop_oneof![6 => Just(None), 1 => Just(Some(Kind::Audio)), 1 => Just(Some(Kind::Document))];
+    let bound = || prop_oneof![6 => Just(None), 1 => (0_u64..45).prop_map(Some)];
     let sort = prop::option::of(prop::sample::select(SORTS.to_vec()));
     (q, kind, bound(), bound(), peer, sort, 1_usize..4).prop_map(
         |(q, kind, min_size, max_size, peer, sort, limit)| SearchParams {

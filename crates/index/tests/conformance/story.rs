@@ -1,7 +1,7 @@
 //! The story, a chapter a function: a peer joins, is found, is joined by others, leaves, and comes back.
 
 use peerage_index::{Error, Index};
-use peerage_wire::api::{BatchOrder, Change, ListParams, Matched, SearchParams, Sort, Stats};
+use peerage_wire::api::{BatchOrder, Change, Hit, ListParams, Matched, SearchParams, Sort, Stats};
 use peerage_wire::{Kind, limits};
 
 use super::fixture::*;
@@ -21,7 +21,9 @@ pub(crate) fn a_peer_joins_and_its_files_are_found(index: &Index) {
     assert_eq!((hit.hash, hit.size, hit.kind), (song.hash, 7, Kind::Audio));
     assert_eq!((hit.names.as_slice(), hit.source_count), ([song.path.clone()].as_slice(), 1));
     assert_eq!((hit.sources[0].peer, hit.sources[0].name.as_str()), (anna.id, "anna"));
-    assert_eq!(index.content(song.hash).unwrap().as_ref(), Some(hit));
+    assert_eq!(hit.highlights, [[[6, 13], [14, 18]]]);
+    let by_hash = index.content(song.hash).unwrap();
+    assert_eq!(by_hash, Some(Hit { highlights: Vec::new(), ..hit.clone() }));
     assert_eq!(index.content(hash("other")), Ok(None));
     let row = index.peer(anna.id).unwrap().unwrap();
     assert_eq!((row.files, row.bytes, row.address), (1, 7, announced.address));
@@ -198,6 +200,54 @@ pub(crate) fn hits_are_ranked_filtered_and_sorted(index: &Index) {
     for peer in ["b2b", "be", "Ben", ""] {
         assert!(with(SearchParams { peer: Some(peer.into()), ..none() }).is_empty(), "{peer:?}");
     }
+}
+
+pub(crate) fn a_query_says_itself_what_else_is_asked(index: &Index) {
+    let files =
+        [file("s/yellow.mp3", "one", 10), file("s/Yellow.txt", "two", 30), file("s/red.mp3", "three", 20)];
+    let _anna = Peer::joined(index, 0xa1, "anna b", &files);
+    let _ben = Peer::joined(index, 0xb2, "ben", &files[1..]);
+    let with = |q: &str| found(index, &query(q));
+    assert_eq!(with("yell type:audio"), ["s/yellow.mp3"]);
+    assert_eq!(with("yell -type:audio"), ["s/Yellow.txt"]);
+    assert_eq!(with("size:10..20 mp3 -size"), with("mp3"));
+    assert_eq!(with("yellow size:>10"), ["s/Yellow.txt"]);
+    assert_eq!(with("yellow peer:\"anna b\" -peer:b2b2"), ["s/yellow.mp3"]);
+    assert_eq!(with("peer:nobody peer:ben type:audio"), ["s/red.mp3"]);
+    assert_eq!(with(&format!("hash:{} hash:{}", hash("two"), hash("none"))), ["s/Yellow.txt"]);
+    assert_eq!(with("size:>=30"), ["s/Yellow.txt"]);
+    // What the parameters ask is asked as well.
+    let params = SearchParams { kind: Some(Kind::Audio), peer: Some("ben".into()), ..query("yellow") };
+    assert!(found(index, &params).is_empty());
+    assert!(search(index, "peer:ben").hits.iter().all(|hit| hit.highlights.is_empty()));
+    assert!(with("yellow peer:nobody").is_empty());
+}
+
+pub(crate) fn a_type_is_asked_of_each_name(index: &Index) {
+    let files =
+        [file("s/song a.mp3", "one", 1), file("s/song b.txt", "one", 1), file("s/song c.txt", "two", 1)];
+    let _anna = Peer::joined(index, 1, "anna", &files);
+    let page = search(index, "song type:document");
+    let names: Vec<_> = page.hits.iter().map(|hit| (hit.names.clone(), hit.kind)).collect();
+    let only = |name: &str| (vec![path(name)], Kind::Document);
+    assert!(names.contains(&only("s/song b.txt")) && names.contains(&only("s/song c.txt")));
+    assert_eq!(search(index, "song type:audio").total.value, 1);
+}
+
+pub(crate) fn the_orders_look_at_every_name_that_matches(index: &Index) {
+    let stamped = |path, content, modified| peerage_wire::FileEntry { modified, ..file(path, content, 1) };
+    let anna =
+        Peer::joined(index, 1, "anna", &[stamped("s/x song b", "one", 5), stamped("s/x song c", "two", 7)]);
+    let _ben =
+        Peer::joined(index, 2, "ben", &[stamped("s/x song b", "one", 9), stamped("s/x song d", "one", 1)]);
+    let _cleo =
+        Peer::joined(index, 3, "cleo", &[stamped("s/x song d", "one", 1), stamped("s/A other", "two", 99)]);
+    let sorted = |sort| found(index, &SearchParams { sort: Some(sort), ..query("song") });
+    // The first name is the one of most peers; the order is by the smallest.
+    assert_eq!(sorted(Sort::Name), ["s/x song b", "s/x song c"]);
+    assert_eq!(sorted(Sort::Newest), ["s/x song b", "s/x song c"]);
+    index.quit(anna.id).unwrap();
+    assert_eq!(found(index, &SearchParams { sort: Some(Sort::Name), ..query("x") }), ["s/x song d"]);
 }
 
 pub(crate) fn words_are_read_more_loosely_only_where_nothing_matches(index: &Index) {

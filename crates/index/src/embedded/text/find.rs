@@ -42,7 +42,8 @@ impl Text {
             }
             found = Some(next);
         }
-        let mut found = found.unwrap_or_default();
+        let every_name = || Found { anywhere: self.all.clone(), in_file: self.all.clone() };
+        let mut found = found.unwrap_or_else(every_name);
         for run in query.without() {
             let left_out = self.find_run(run, Some(&found.anywhere)).anywhere;
             found.anywhere -= &left_out;
