@@ -244,6 +244,8 @@ fn a_piece_of_many_names_finds_them_as_well() {
         ("w1* x2* -other", None),
         ("x17 OR common w", None),
         ("\"x 17 z\"", None),
+        ("peer:x", None),
+        ("peer:x", Some(Kind::Image)),
         ("comon", None),
         ("omo", None),
     ] {
