@@ -42,7 +42,8 @@ fn measure_the_text_index() {
     print_memory(&segment);
     print_disk(&segment);
     print_raise(&segment);
-    for (class, queries) in world.queries() {
+    let only = std::env::var("PEERAGE_MEASURE_ONLY").unwrap_or_default();
+    for (class, queries) in world.queries().into_iter().filter(|(class, _)| class.contains(&only)) {
         print_queries(class, "segment", &queries, &segment, |query| segment.plan(query, None));
         print_queries(class, "memtable", &queries, &segment, |query| table.plan(query, None));
     }
