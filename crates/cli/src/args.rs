@@ -350,7 +350,8 @@ fn parse_rate(text: &str) -> Result<RateLimit, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct SearchArgs {
-    /// Words that must all match, the last also as a beginning; "a phrase", -not, a OR b, *part*.
+    /// Words that must all match, the last also as a beginning; "a phrase", -not, a OR b, *part*; and
+    /// filters: type:audio, size:>10M, size:10M..1G, peer:NAME, hash:HEX, -type:video, -peer:NAME.
     #[arg(required = true, value_name = "WORDS")]
     pub(crate) words: Vec<String>,
     #[command(flatten)]

@@ -17,6 +17,10 @@ const GAP: usize = 2;
 /// A name is never cut below this many columns, however narrow the terminal.
 const FLEX_WIDTH_MIN: usize = 16;
 
+/// ECMA-48, "Select graphic rendition".
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+
 /// A line on stderr, for the person.
 #[expect(clippy::print_stderr, reason = "the one place that writes to stderr")]
 pub(crate) fn say(line: impl Display) {
@@ -56,27 +60,37 @@ pub(crate) enum Column {
 pub(crate) struct Table {
     columns: Vec<(Column, &'static str)>,
     rows: Vec<Vec<String>>,
+    /// Of each row, which characters of its flexible cell are bold where there is colour; none beyond its length.
+    bold: Vec<Vec<bool>>,
 }
 
 impl Table {
     pub(crate) fn new(columns: &[(Column, &'static str)]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+        Self { columns: columns.to_vec(), rows: Vec::new(), bold: Vec::new() }
     }
 
     /// Adds a row; its cells must have been shown already.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
+        self.bold.push(Vec::new());
+    }
+
+    /// Makes characters of the last row's flexible cell bold.
+    pub(crate) fn embolden(&mut self, is_bold: Vec<bool>) {
+        if let Some(last) = self.bold.last_mut() {
+            *last = is_bold;
+        }
     }
 
     /// Writes the table to stdout, within the terminal's width where stdout is one.
     pub(crate) fn put(&self) -> Outcome {
-        for line in self.lines(terminal_width()) {
+        for line in self.lines(terminal_width(), has_colour()) {
             put(line)?;
         }
         Ok(())
     }
 
-    fn lines(&self, width_max: Option<usize>) -> Vec<String> {
+    fn lines(&self, width_max: Option<usize>, has_colour: bool) -> Vec<String> {
         let mut widths = self.widths(width_max);
         if width_max.is_some_and(|width_max| total(&widths) > width_max) {
             let spare =
@@ -84,7 +98,10 @@ impl Table {
             spare.for_each(|(_, width)| *width = 0);
         }
         let headings: Vec<String> = self.columns.iter().map(|(_, heading)| (*heading).to_owned()).collect();
-        std::iter::once(&headings).chain(&self.rows).map(|cells| self.line(cells, &widths)).collect()
+        let bold = self.bold.iter().map(|bold| if has_colour { bold.as_slice() } else { &[] });
+        let rows = self.rows.iter().zip(bold);
+        let all = std::iter::once((&headings, &[][..])).chain(rows);
+        all.map(|(cells, bold)| self.line(cells, bold, &widths)).collect()
     }
 
     fn widths(&self, width_max: Option<usize>) -> Vec<usize> {
@@ -102,23 +119,52 @@ impl Table {
         widths
     }
 
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
+    fn line(&self, cells: &[String], bold: &[bool], widths: &[usize]) -> String {
         let mut line = String::new();
         for ((cell, (column, _)), width) in cells.iter().zip(&self.columns).zip(widths) {
             if *width == 0 {
                 continue; // a spare column without room
             }
-            let cell = cut(cell, *width);
-            let fill = " ".repeat(width - cell.width());
+            let shown = cut(cell, *width);
+            let fill = " ".repeat(width - shown.width());
             match column {
-                Column::Right => line.extend([fill.as_str(), &cell]),
-                Column::Left | Column::Spare | Column::Flex => line.extend([cell.as_str(), &fill]),
+                Column::Right => line.extend([fill.as_str(), &shown]),
+                Column::Left | Column::Spare => line.extend([shown.as_str(), &fill]),
+                Column::Flex => line.extend([emboldened(cell, &shown, bold).as_str(), &fill]),
             }
             line.push_str(&" ".repeat(GAP));
         }
         line.truncate(line.trim_end().len());
         line
     }
+}
+
+/// A cell as [`cut`] left it, with those characters bold that were to be in the whole of it.
+fn emboldened(cell: &str, shown: &str, bold: &[bool]) -> String {
+    if !bold.contains(&true) {
+        return shown.to_owned();
+    }
+    // Beginning and end stay, so a character of the end is found by counting from there.
+    let lost = cell.chars().count() - shown.chars().count();
+    let head = if lost == 0 {
+        usize::MAX
+    } else {
+        cell.chars().zip(shown.chars()).take_while(|(c, s)| c == s).count()
+    };
+    let (mut text, mut was_bold) = (String::with_capacity(shown.len() + 16), false);
+    for (at, c) in shown.chars().enumerate() {
+        let origin = if at < head { at } else { at + lost };
+        let is_bold = at != head && bold.get(origin).copied().unwrap_or_default();
+        if is_bold != was_bold {
+            text.push_str(if is_bold { BOLD } else { PLAIN });
+        }
+        text.push(c);
+        was_bold = is_bold;
+    }
+    if was_bold {
+        text.push_str(PLAIN);
+    }
+    text
 }
 
 fn total(widths: &[usize]) -> usize {
@@ -149,6 +195,11 @@ fn take_width(chars: impl Iterator<Item = char>, width_max: usize) -> Vec<char> 
         .collect()
 }
 
+/// Whether stdout is a terminal whose person has nothing against colour (<https://no-color.org>).
+fn has_colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Columns of stdout, where it is a terminal.
 fn terminal_width() -> Option<usize> {
     width_of(&std::io::stdout())
@@ -176,7 +227,7 @@ mod tests {
         table.row(["été.txt".into(), "1.0 KiB".into(), "a".into()]);
         table.row(["日本語.txt".into(), "12 B".into(), "bb".into()]);
         let expected = ["NAME           SIZE  OWNER", "été.txt     1.0 KiB  a", "日本語.txt     12 B  bb"];
-        assert_eq!(table.lines(None), expected);
+        assert_eq!(table.lines(None, false), expected);
     }
 
     #[test]
@@ -184,8 +235,8 @@ mod tests {
         let mut table =
             Table::new(&[(Column::Flex, "NAME"), (Column::Left, "ADDRESS"), (Column::Spare, "HASH")]);
         table.row(["a-name-that-is-long.txt".into(), "127.0.0.1:18965".into(), "d190597654".into()]);
-        assert!(table.lines(Some(60))[1].ends_with("d190597654"));
-        let narrow = table.lines(Some(40));
+        assert!(table.lines(Some(60), false)[1].ends_with("d190597654"));
+        let narrow = table.lines(Some(40), false);
         assert!(narrow[1].ends_with("18965") && !narrow[0].contains("HASH"), "{narrow:?}");
         assert!(narrow.iter().all(|line| line.width() <= 40), "{narrow:?}");
     }
@@ -194,8 +245,21 @@ mod tests {
     fn a_narrow_terminal_cuts_the_middle_of_the_name() {
         let mut table = Table::new(&[(Column::Flex, "NAME"), (Column::Right, "SIZE")]);
         table.row(["a/very/long/path/to/the/file.txt".into(), "1 B".into()]);
-        let lines = table.lines(Some(24));
+        let lines = table.lines(Some(24), false);
         assert!(lines.iter().all(|line| line.width() <= 24), "{lines:?}");
         assert!(lines[1].starts_with("a/ver") && lines[1].contains("/file.txt"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_was_found_is_bold_where_there_is_colour() {
+        let mut table = Table::new(&[(Column::Flex, "NAME"), (Column::Right, "SIZE")]);
+        table.row(["music/été yellow.mp3".into(), "1 B".into()]);
+        table.embolden("      xxx        xxx".chars().map(|c| c == 'x').collect());
+        assert_eq!(table.lines(None, true)[1], "music/\x1b[1mété\x1b[0m yellow.\x1b[1mmp3\x1b[0m   1 B");
+        assert_eq!(table.lines(None, false)[1], "music/été yellow.mp3   1 B");
+        // A cut keeps what is left of it, and the columns as they are.
+        let narrow = &table.lines(Some(22), true)[1];
+        assert_eq!(narrow, "music…yellow.\x1b[1mmp3\x1b[0m   1 B");
+        assert_eq!(table.lines(Some(22), false)[1], "music…yellow.mp3   1 B");
     }
 }

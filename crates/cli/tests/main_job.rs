@@ -30,6 +30,7 @@ fn what_one_shares_another_finds_and_fetches() {
     assert_eq!(hits[0]["type"], "audio");
     assert_eq!(hits[0]["source_count"], 1);
     assert_eq!(hits[0]["names"], serde_json::json!(["Music/Blue Album/Été indien.flac"]));
+    assert_eq!(hits[0]["highlights"], serde_json::json!([[[17, 20], [21, 25]]]));
     assert_eq!(hits[0]["sources"][0]["name"], "studio");
     assert_eq!(hits[0]["sources"][0]["address"], studio.address().as_str());
 

@@ -24,9 +24,8 @@ use unicode_normalization::UnicodeNormalization;
 
 pub use cut::is_cjk;
 use cut::{Span, cut};
-pub(crate) use fold::begins_piece;
 pub use fold::fold;
-use fold::fold_into;
+pub(crate) use fold::{begins_piece, fold_into};
 
 /// The terms of a share path in their order, the folders' first. Reading another path into it reuses its memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -112,7 +112,8 @@ impl From<IndexError> for ApiError {
             IndexError::BadQuery(_) => (
                 StatusCode::BAD_REQUEST,
                 codes::BAD_REQUEST,
-                "a query is words, `\"a phrase\"`, `-not`, `a OR b`, `*part*`",
+                "a query is words, `\"a phrase\"`, `-not`, `a OR b`, `*part*`, and filters such as `type:audio`, \
+                 `size:>10M`, `peer:NAME`; what is meant as a word goes in quotes",
             ),
             IndexError::BadCursor => (
                 StatusCode::BAD_REQUEST,

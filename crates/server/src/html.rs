@@ -12,6 +12,7 @@ table { border-collapse: collapse; width: 100% }
 th, td { border-bottom: 1px solid #ccc; padding: .3rem .6rem; text-align: left; vertical-align: top }
 td { overflow-wrap: anywhere }
 td.number { text-align: right; white-space: nowrap }
+mark { background: none; color: inherit; font-weight: bold }
 code { font-family: ui-monospace, monospace }
 input[type=search] { width: min(30rem, 70%) }
 @media (prefers-color-scheme: dark) { :root { color-scheme: dark } }

@@ -79,9 +79,10 @@ pub(crate) fn results(hits: &[Hit]) -> Table {
     ]);
     for (position, hit) in hits.iter().enumerate() {
         let owner = hit.sources.first();
+        let (name, is_bold) = name(hit);
         table.row([
             (position + 1).to_string(),
-            hit.names.first().map(|name| shown(name.as_str()).to_string()).unwrap_or_default(),
+            name,
             format_bytes(hit.size),
             hit.kind.to_string(),
             hit.source_count.to_string(),
@@ -89,8 +90,20 @@ pub(crate) fn results(hits: &[Hit]) -> Table {
             owner.map(|source| source.address.to_string()).unwrap_or_default(),
             hit.hash.short(),
         ]);
+        table.embolden(is_bold);
     }
     table
+}
+
+/// A hit's first name, and which of its characters the query's words matched.
+fn name(hit: &Hit) -> (String, Vec<bool>) {
+    let (mut name, mut is_matched) = (String::new(), Vec::new());
+    for (piece, piece_is_matched) in hit.pieces(0) {
+        let piece = shown(piece).to_string();
+        is_matched.extend(piece.chars().map(|_| piece_is_matched));
+        name.push_str(&piece);
+    }
+    (name, is_matched)
 }
 
 /// Where hits are fetched by FTP, by the number of their row: at the first source that has such a door.

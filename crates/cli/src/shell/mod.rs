@@ -37,7 +37,7 @@ const HISTORY_LINES: usize = 1_000;
 
 const HELP: &str = "\
 register DIR      share a folder, here or at `ftp://HOST/DIR`, while this shell is open
-search WORDS      find files; \"a phrase\", -not, a OR b, *part*
+search WORDS      find files; \"a phrase\", -not, a OR b, *part*, type:audio, size:>10M, peer:NAME
 list [PEER]       the first page of what is registered, by everybody or one peer
 download 3        fetch the 3rd result of the last search (also: 1 4 7, a hash, PEER/share/path, a name)
 peers             who is here

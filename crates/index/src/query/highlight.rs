@@ -17,24 +17,31 @@ impl Query {
     /// where a typo was forgiven, and a phrase with what stands between its words. None where the name does not match.
     #[must_use]
     pub fn highlights(&self, path: &SharePath) -> Vec<Range<usize>> {
-        let (text, terms) = (path.as_str(), NameTerms::of(path));
-        if self.find(&terms).is_none() {
+        self.highlights_in(path.as_str(), &mut NameTerms::default())
+    }
+
+    fn highlights_in(&self, text: &str, terms: &mut NameTerms) -> Vec<Range<usize>> {
+        terms.read(text);
+        if self.find(terms).is_none() {
             return Vec::new();
         }
-        let runs = self.clauses.iter().flatten();
-        let found: Vec<_> = runs.flat_map(|run| run.spans(&terms)).collect();
-        if found.is_empty() {
-            return Vec::new();
+        let spans = self.clauses.iter().flatten().flat_map(|run| run.spans(terms));
+        if text.is_ascii() {
+            return merged(spans.collect()); // folding moved nothing
         }
         let pieces = pieces(text);
-        let ranges = found.into_iter().filter_map(|span| origin(&pieces, text.len(), span));
-        merged(ranges.collect())
+        merged(spans.filter_map(|span| origin(&pieces, text.len(), span)).collect())
     }
 
     /// The same as an answer has it: for each name in characters; empty where no name has any.
     #[must_use]
     pub fn hit_highlights(&self, names: &[SharePath]) -> Vec<Vec<[u32; 2]>> {
-        let all: Vec<_> = names.iter().map(|name| in_chars(name.as_str(), &self.highlights(name))).collect();
+        if self.clauses.is_empty() {
+            return Vec::new();
+        }
+        let mut terms = NameTerms::default();
+        let mut highlights = |name: &SharePath| self.highlights_in(name.as_str(), &mut terms);
+        let all: Vec<_> = names.iter().map(|name| in_chars(name.as_str(), &highlights(name))).collect();
         if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
     }
 }
@@ -79,11 +86,11 @@ impl Pattern {
 /// Where pieces of a name begin: in the folded text, and in the name.
 fn pieces(text: &str) -> Vec<(usize, usize)> {
     let mut pieces = Vec::with_capacity(text.len());
-    let (mut folded_start, mut start) = (0, 0);
+    let (mut folded, mut start) = (String::with_capacity(text.len()), 0);
     let borders = text.char_indices().skip(1).filter(|(_, c)| terms::begins_piece(*c)).map(|(at, _)| at);
     for end in borders.chain([text.len()]) {
-        pieces.push((folded_start, start));
-        folded_start += terms::fold(&text[start..end]).len();
+        pieces.push((folded.len(), start));
+        terms::fold_into(&text[start..end], &mut folded);
         start = end;
     }
     pieces

@@ -16,7 +16,7 @@ pub fn fold(text: &str) -> String {
 
 /// Appends folded text. Most names are ASCII, and most of the others have a letter or two that is not: the rest is
 /// copied, which is far faster than asking the tables.
-pub(super) fn fold_into(text: &str, folded: &mut String) {
+pub(crate) fn fold_into(text: &str, folded: &mut String) {
     let mut rest = text;
     while let Some(ascii_bytes) = rest.bytes().position(|byte| !byte.is_ascii()) {
         // The character before may be composed with what follows.

@@ -85,10 +85,9 @@ fn table(found: &Page<Hit>) -> String {
 }
 
 fn row(hit: &Hit) -> String {
-    let name = hit.names.first().map_or("", |name| name.as_str());
     let mut row = format!(
         "<tr><td>{}<td class=\"number\">{}<td>{}<td class=\"number\">{}",
-        text(name),
+        name(hit),
         format_bytes(hit.size),
         hit.kind,
         hit.source_count
@@ -101,6 +100,15 @@ fn row(hit: &Hit) -> String {
     let _ =
         writeln!(row, "<td><a href=\"/api/v1/contents/{}\"><code>{}</code></a>", hit.hash, hit.hash.short());
     row
+}
+
+/// The first name, what was asked for marked in it.
+fn name(hit: &Hit) -> String {
+    let marked = |(piece, is_matched): (&str, bool)| {
+        let piece = text(piece);
+        if is_matched { format!("<mark>{piece}</mark>") } else { piece.to_string() }
+    };
+    hit.pieces(0).into_iter().map(marked).collect()
 }
 
 fn next(found: &Page<Hit>, q: &str) -> String {

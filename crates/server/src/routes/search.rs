@@ -13,7 +13,7 @@ use crate::extract::Query;
 
 /// Search: one page of the contents whose names match.
 ///
-/// All words must match, the last one as a prefix. Hits are grouped by content; each lists the live peers that have
+/// All words must match, the last one as a prefix; `type:audio`, `size:>10M` and the like ask for more than words. Hits are grouped by content; each lists the live peers that have
 /// it and where they are reached.
 #[utoipa::path(
     get, path = "/api/v1/search", tag = "find", params(SearchParams),

@@ -23,7 +23,10 @@ async fn a_peer_comes_is_found_and_goes() {
     assert_eq!(hit.sources[0].address.to_string(), "127.0.0.1:18965");
 
     let same: Hit = door.read(&format!("/api/v1/contents/{}", hit.hash)).await;
-    assert_eq!(&same, hit);
+    assert_eq!(hit.highlights, [[[11, 16]]]);
+    assert_eq!(same, Hit { highlights: Vec::new(), ..hit.clone() });
+    let filtered: Page<Hit> = door.read("/api/v1/search?q=tra+type:audio+peer:peer-1").await;
+    assert_eq!(filtered.hits.len(), 1);
     let files: Page<FileRow> = door.read("/api/v1/files").await;
     assert_eq!(files.hits.len(), 3);
     let below: Page<FileRow> = door.read(&format!("/api/v1/peers/{}/files?under=docs", peer.id)).await;

@@ -22,8 +22,8 @@ async fn the_front_page_counts_and_searches() {
 
     let found = door.get("/?q=train").await.text();
     assert!(found.contains("Found 2."), "{found}");
-    assert!(found.contains("s/plain train.txt") && found.contains("127.0.0.1:18965"), "{found}");
-    assert!(found.contains("&lt;img src=x"), "{found}");
+    assert!(found.contains("s/plain <mark>train</mark>.txt") && found.contains("127.0.0.1:18965"), "{found}");
+    assert!(found.contains("&lt;img src=x") && found.contains("&quot;<mark>train</mark>&quot;"), "{found}");
     assert!(!found.contains("<img") && !found.contains('\u{202e}'), "{found}");
 
     let nothing = door.get("/?q=zeppelin%22%3E%3Cscript%3E").await;

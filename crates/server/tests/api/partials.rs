@@ -29,7 +29,8 @@ async fn a_download_is_named_after_the_sources_until_it_is_taken_back() {
     assert_eq!((hit.source_count, sources), (1, vec![(seed.id, false), (getter.id, true)]));
     assert_eq!(hit.sources[1].address.to_string(), "127.0.0.1:18965");
     let found: Page<Hit> = door.read("/api/v1/search?q=film").await;
-    assert_eq!(found.hits, std::slice::from_ref(&before), "a search is about whole sources");
+    let highlights = vec![vec![[2, 6]]];
+    assert_eq!(found.hits, [Hit { highlights, ..before.clone() }], "a search is about whole sources");
 
     assert_eq!(door.send(put(&getter, &[])).await.status, 204);
     assert_eq!(door.read::<Hit>(&path).await, before);

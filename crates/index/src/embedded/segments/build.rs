@@ -7,15 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::dictionary::{self, Dictionary, PAIR};
 use super::members::{self, Key, Kinds, Members};
 use super::postings::{self, Postings};
-use super::segment::Segment;
+use super::segment::{Ready, Segment};
 use super::triples;
 use super::{Memtable, Standing};
 
 /// Stands for the place of a name that is left out.
 pub(super) const GONE: u32 = u32::MAX;
-/// A beginning of one to three letters that more terms have is kept ready: fewer are united while searching.
+/// A beginning that more terms have is kept ready: fewer are united while searching.
 const READY_TERMS: u32 = 512;
-const READY_LETTERS: usize = 3;
+/// Letters of such a beginning: one of fewer letters is united from these, one of more has fewer terms.
+const READY_LETTERS: usize = 2;
+/// A list of this part of the names is long: eight of a window, so that it is quick to read wherever a search begins.
+const LONG_PART: usize = 2_048;
 
 impl Segment {
     /// A piece of the names of a table, put in order by how they stand (one for each name, in the table's order). Names
@@ -38,9 +41,10 @@ impl Segment {
         let (classes, min_hashes) = members::bounds(&order);
         let (names, contents) = (column(table.names()), column(table.contents()));
         let members = Members { names, contents, by_name: by_name.into(), kinds, classes, min_hashes };
-        let mut writer = Writer::new(order.len(), 0, 0);
+        let terms = table.sorted_terms();
+        let mut writer = Writer::new(order.len(), terms.len(), 0, 0);
         let mut values = Vec::new();
-        for term in table.sorted_terms() {
+        for term in terms {
             values.clear();
             table.each_value(term, |value| {
                 values.extend(moved(value, &places));
@@ -53,7 +57,7 @@ impl Segment {
 
     /// A piece with nothing in it.
     fn empty() -> Self {
-        let (postings, triples, ready) = (Postings::default(), triples::Triples::default(), Box::default());
+        let (postings, triples, ready) = (Postings::default(), triples::Triples::default(), Ready::default());
         Self { members: Members::default(), dictionary: Dictionary::default(), triples, postings, ready }
     }
 }
@@ -74,9 +78,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// For so many names; what the texts and lists will need at most is asked for at once.
-    pub(super) fn new(names: usize, text_bytes: usize, posting_bytes: usize) -> Self {
-        let dictionary = dictionary::Writer::new(text_bytes);
+    /// For so many names and about so many terms; what the texts and lists will need is asked for at once.
+    pub(super) fn new(names: usize, terms: usize, text_bytes: usize, posting_bytes: usize) -> Self {
+        let dictionary = dictionary::Writer::new(terms, text_bytes);
         let postings = postings::Writer::new(names, posting_bytes);
         Self { dictionary, triples: triples::Writer::default(), postings, names }
     }
@@ -103,46 +107,43 @@ impl Writer {
     }
 }
 
-/// Unites the lists of the terms of each common beginning.
+/// Unites, for each beginning that many terms have, the lists of those that are not long.
 fn add_ready(
     dictionary: &Dictionary,
     lists: Postings,
     names: usize,
     stop: &AtomicBool,
-) -> Option<(Postings, Box<[Box<str>]>)> {
-    let mut ready = Vec::new();
-    for letters in 1..=READY_LETTERS {
-        add_common(dictionary, letters, &mut ready);
-    }
-    if ready.is_empty() {
-        return Some((lists, Box::default()));
-    }
-    ready.sort_unstable_by(|(left, ..), (right, ..)| left.cmp(right));
+) -> Option<(Postings, Ready)> {
+    let long_min = (names / LONG_PART).max(postings::PACKED);
+    let is_long = |number: &u32| lists.list(*number).count >= long_min;
+    let long: Box<[u32]> = (0..dictionary.len()).filter(is_long).collect();
+    let ranges = common_beginnings(dictionary);
     let mut writer = postings::Writer::resume(lists, names);
-    let mut united = Bitset::new(names);
+    let mut united = Bitset::new(if ranges.is_empty() { 0 } else { names });
     let mut values = Vec::new();
-    for (_, start, end) in &ready {
+    for (start, end) in &ranges {
         if stop.load(Ordering::Relaxed) {
             return None;
         }
-        (*start..*end).for_each(|number| writer.list(number).for_each(|value| united.set(value)));
+        let short = (*start..*end).map(|number| writer.list(number)).filter(|list| list.count < long_min);
+        short.for_each(|list| list.for_each(|value| united.set(value)));
         united.drain(&mut values);
         writer.push(&values);
     }
-    Some((writer.finish(), ready.into_iter().map(|(prefix, ..)| prefix).collect()))
+    Some((writer.finish(), Ready { ranges: ranges.into(), long }))
 }
 
-/// Adds the beginnings of so many letters that many terms have, with the range of those.
-fn add_common(dictionary: &Dictionary, letters: usize, to: &mut Vec<(Box<str>, u32, u32)>) {
+/// The ranges of the terms with a beginning that many have.
+fn common_beginnings(dictionary: &Dictionary) -> Vec<(u32, u32)> {
+    let (mut ranges, mut current, mut start) = (Vec::new(), "", 0);
     let mut add = |prefix: &str, start: u32, end: u32| {
         if !prefix.is_empty() && end - start > READY_TERMS {
-            to.push((prefix.into(), start, end));
+            ranges.push((start, end));
         }
     };
-    let (mut current, mut start) = ("", 0);
     let terms = (0..dictionary.len()).zip(dictionary.texts_from(0));
     for (number, term) in terms.filter(|(_, term)| !term.starts_with(PAIR)) {
-        let length = term.char_indices().nth(letters - 1).map(|(at, letter)| at + letter.len_utf8());
+        let length = term.char_indices().nth(READY_LETTERS - 1).map(|(at, letter)| at + letter.len_utf8());
         let prefix = length.and_then(|length| term.get(..length)).unwrap_or_default();
         if prefix != current {
             add(current, start, number);
@@ -150,6 +151,7 @@ fn add_common(dictionary: &Dictionary, letters: usize, to: &mut Vec<(Box<str>, u
         }
     }
     add(current, start, dictionary.len());
+    ranges
 }
 
 /// Values of any order, to become ascending ones.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use super::dictionary::Dictionary;
 use super::members::{KIND_BITS, Kinds, Members};
 use super::postings::Postings;
-use super::segment::Segment;
+use super::segment::{Ready, Segment};
 use super::triples::Triples;
 use super::{BLOCK, Damaged};
 
@@ -42,8 +42,10 @@ impl Segment {
         write_numbers(to, &postings.starts, u32::to_le_bytes)?;
         write_numbers(to, &postings.bases, u64::to_le_bytes)?;
         write_numbers(to, &postings.maps, u64::to_le_bytes)?;
-        let prefixes: Vec<&str> = ready.iter().map(|prefix| &**prefix).collect();
-        write_bytes(to, prefixes.join("\0").as_bytes())
+        write_numbers(to, &ready.ranges, |(start, end)| {
+            (u64::from(start) << 32 | u64::from(end)).to_le_bytes()
+        })?;
+        write_numbers(to, &ready.long, u32::to_le_bytes)
     }
 
     /// Reads a piece back.
@@ -59,14 +61,15 @@ impl Segment {
         let (bytes, starts) = (parts.bytes()?.into(), parts.numbers(u32::from_le_bytes)?);
         let (bases, maps) = (parts.numbers(u64::from_le_bytes)?, parts.numbers(u64::from_le_bytes)?);
         let postings = Postings { bytes, starts, bases, maps, map_words: members.len().div_ceil(64) };
-        let ready = parts.bytes()?.split(|byte| *byte == 0).filter(|prefix| !prefix.is_empty());
-        let ready: Option<Box<[Box<str>]>> =
-            ready.map(|prefix| str::from_utf8(prefix).ok().map(Box::from)).collect();
-        let ready = ready.ok_or(Damaged("its beginnings"))?;
+        let range = |bytes| {
+            let [a, b, c, d, e, f, g, h] = bytes;
+            (u32::from_le_bytes([e, f, g, h]), u32::from_le_bytes([a, b, c, d]))
+        };
+        let ready = Ready { ranges: parts.numbers(range)?, long: parts.numbers(u32::from_le_bytes)? };
         if triples.keys.len() != triples.ends.len() || !triples.keys.is_sorted() {
             return Err(Damaged("its triples"));
         }
-        if postings.len() != dictionary.len() as usize + ready.len() || !ready.is_sorted() {
+        if postings.len() != dictionary.len() as usize + ready.ranges.len() || !are_apart(&ready.ranges) {
             return Err(Damaged("its lists"));
         }
         if !parts.rest.is_empty() {
@@ -74,6 +77,11 @@ impl Segment {
         }
         Ok(Self { members, dictionary, triples, postings, ready })
     }
+}
+
+/// Whether ranges are ascending, with something in each; that they are below the number of terms matters nowhere.
+fn are_apart(ranges: &[(u32, u32)]) -> bool {
+    ranges.iter().all(|(start, end)| start < end) && ranges.is_sorted_by(|(_, end), (start, _)| end <= start)
 }
 
 fn read_members(parts: &mut Parts<'_>) -> Result<Members, Damaged> {

@@ -1,7 +1,7 @@
 //! The terms of a piece: a term's number is its place in their order, glued pairs first.
 //!
-//! An automaton finds a term, and those a typo away; beside it the texts stand one after the other, for beginnings (a
-//! range of numbers) and for looking at many terms by their numbers.
+//! The texts stand one after the other: a beginning is a range of numbers. Where they are many, an automaton finds those a
+//! typo away; where they are few, looking at them takes less time than making it.
 //!
 //! Invariants: texts ascend; the automaton has exactly these terms.
 
@@ -16,9 +16,11 @@ use super::{Damaged, varint};
 pub(super) const PAIR: char = '\u{1}';
 /// Terms from one known place in the texts to the next.
 const SAMPLED: u32 = 16;
+/// So many terms are worth an automaton.
+const AUTOMATON_TERMS: usize = 1 << 17;
 
 pub(super) struct Dictionary {
-    map: Map<Vec<u8>>,
+    map: Option<Map<Vec<u8>>>,
     /// Each text after its length.
     texts: Box<[u8]>,
     /// Where every sixteenth text is.
@@ -33,10 +35,13 @@ impl std::fmt::Debug for Dictionary {
 }
 
 impl Dictionary {
-    /// Of the automaton's bytes, and of texts one after the other, each after its length.
+    /// Of the automaton's bytes, if there is one, and of texts one after the other, each after its length.
     pub(super) fn new(map: Vec<u8>, texts: Box<[u8]>) -> Result<Self, Damaged> {
-        let map = Map::new(map).map_err(|_| Damaged("its dictionary"))?;
-        map.as_fst().verify().map_err(|_| Damaged("its dictionary"))?;
+        let map =
+            (!map.is_empty()).then(|| Map::new(map)).transpose().map_err(|_| Damaged("its dictionary"))?;
+        if map.as_ref().is_some_and(|map| map.as_fst().verify().is_err()) {
+            return Err(Damaged("its dictionary"));
+        }
         let (mut rest, mut samples, mut len) = (&*texts, Vec::new(), 0_u32);
         while !rest.is_empty() {
             if len.is_multiple_of(SAMPLED) {
@@ -45,7 +50,7 @@ impl Dictionary {
             take_text(&mut rest).ok_or(Damaged("its terms"))?;
             len = len.checked_add(1).ok_or(Damaged("its terms"))?;
         }
-        if map.len() != len as usize {
+        if map.as_ref().is_some_and(|map| map.len() != len as usize) {
             return Err(Damaged("its terms"));
         }
         Ok(Self { map, texts, samples: samples.into(), len })
@@ -56,7 +61,7 @@ impl Dictionary {
     }
 
     pub(super) fn map_bytes(&self) -> &[u8] {
-        self.map.as_fst().as_bytes()
+        self.map.as_ref().map_or(&[], |map| map.as_fst().as_bytes())
     }
 
     pub(super) const fn text_bytes(&self) -> &[u8] {
@@ -68,7 +73,8 @@ impl Dictionary {
     }
 
     pub(super) fn get(&self, term: &str) -> Option<u32> {
-        self.map.get(term).and_then(|number| u32::try_from(number).ok())
+        let number = self.count_while(|text| text < term);
+        self.texts_from(number).next().filter(|text| *text == term).map(|_| number)
     }
 
     /// The texts from a number on.
@@ -119,9 +125,10 @@ impl Dictionary {
         start.saturating_add(u32::try_from(more).unwrap_or(0))
     }
 
-    /// Adds the numbers of the terms that are at most one typo away, some of them more than once.
-    pub(super) fn add_typos(&self, text: &str, to: &mut Vec<u32>) {
-        let fst = self.map.as_fst();
+    /// Adds the numbers of the terms that are at most one typo away, some of them more than once; `None` where there is
+    /// no automaton.
+    pub(super) fn add_typos(&self, text: &str, to: &mut Vec<u32>) -> Option<()> {
+        let fst = self.map.as_ref()?.as_fst();
         let mut at = Step { node: fst.root().addr(), number: Output::zero() };
         let mut rest = text;
         loop {
@@ -146,11 +153,22 @@ impl Dictionary {
                 }
             });
             let Some(next) = first.and_then(|first| at.walk(fst, first.encode_utf8(&mut [0; 4]))) else {
-                return;
+                return Some(());
             };
             (at, rest) = (next, without_first);
         }
     }
+}
+
+/// The halves of a word, one of which stands as it is in each word a typo away, unless the two letters in the middle are
+/// swapped: that word is the third.
+pub(super) fn halves(text: &str) -> (&str, &str, String) {
+    let middle = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
+    let (left, right) = text.split_at(middle);
+    let (mut before, mut after) = (left.chars(), right.chars());
+    let swapped = [after.next(), before.next_back()].into_iter().flatten();
+    let swapped = before.as_str().chars().chain(swapped).chain(after.as_str().chars()).collect();
+    (left, right, swapped)
 }
 
 /// A place in the automaton, and the number that its way gave.
@@ -212,22 +230,25 @@ fn take_text<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
 
 /// Writes a dictionary, term by term in order.
 pub(super) struct Writer {
-    map: MapBuilder<Vec<u8>>,
+    map: Option<MapBuilder<Vec<u8>>>,
     texts: Vec<u8>,
     samples: Vec<u32>,
     len: u32,
 }
 
 impl Writer {
-    pub(super) fn new(text_bytes: usize) -> Self {
-        let (texts, samples) = (Vec::with_capacity(text_bytes), Vec::new());
-        Self { map: MapBuilder::memory(), texts, samples, len: 0 }
+    /// For about so many terms, of at most so many bytes.
+    pub(super) fn new(terms: usize, text_bytes: usize) -> Self {
+        let map = (terms >= AUTOMATON_TERMS).then(MapBuilder::memory);
+        Self { map, texts: Vec::with_capacity(text_bytes), samples: Vec::new(), len: 0 }
     }
 
-    /// Adds a term and gives its number; `None` where it isn't greater than the last.
+    /// Adds a term, which has to be greater than the last, and gives its number.
     pub(super) fn push(&mut self, term: &str) -> Option<u32> {
         let (number, place) = (self.len, u32::try_from(self.texts.len()).ok()?);
-        self.map.insert(term, u64::from(number)).ok()?;
+        if let Some(map) = &mut self.map {
+            map.insert(term, u64::from(number)).ok()?;
+        }
         if number.is_multiple_of(SAMPLED) {
             self.samples.push(place);
         }
@@ -238,15 +259,17 @@ impl Writer {
     }
 
     pub(super) fn finish(self) -> Dictionary {
-        let grown = self.map.into_map();
-        let map = Map::new(grown.as_fst().to_vec()).unwrap_or(grown); // in no more memory than it needs
+        let map = self.map.map(|map| {
+            let grown = map.into_map();
+            Map::new(grown.as_fst().to_vec()).unwrap_or(grown) // in no more memory than it needs
+        });
         Dictionary { map, texts: self.texts.into(), samples: self.samples.into(), len: self.len }
     }
 }
 
 impl Default for Dictionary {
     fn default() -> Self {
-        Writer::new(0).finish()
+        Writer::new(0, 0).finish()
     }
 }
 
@@ -261,13 +284,9 @@ mod tests {
         fn terms_are_found_by_all_ways(
             terms in prop::collection::btree_set("[abé東]{1,5}", 0..60), text in "[abé]{1,5}",
         ) {
-            let mut writer = Writer::new(0);
+            let mut writer = Writer::new(AUTOMATON_TERMS, 0);
             for term in &terms {
                 writer.push(term).unwrap();
-            }
-            prop_assert!(terms.is_empty() || writer.push("").is_none());
-            if terms.is_empty() {
-                return Ok(());
             }
             let dictionary = writer.finish();
             let numbers = |passes: &dyn Fn(&str) -> bool| {
@@ -276,7 +295,7 @@ mod tests {
             prop_assert_eq!(Vec::from_iter(dictionary.get(&text)), numbers(&|term| term == text));
             prop_assert_eq!(Vec::from_iter(dictionary.range(&text)), numbers(&|term| term.starts_with(&text)));
             let mut typos = Vec::new();
-            dictionary.add_typos(&text, &mut typos);
+            dictionary.add_typos(&text, &mut typos).unwrap();
             typos.sort_unstable();
             typos.dedup();
             prop_assert_eq!(typos, numbers(&|term| typo::is_within_one(&text, term)));

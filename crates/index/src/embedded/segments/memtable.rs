@@ -1,7 +1,7 @@
 //! The table that new names come into: small, and quick to add to.
 //!
 //! All terms stand in one text, each between two NULs, so that beginnings, ends and parts are found by looking through
-//! it. A term's names are a chain of entries, the newest first.
+//! it. A term's names are a chain of chunks that grow, the newest first, so that those of a common term lie together.
 //!
 //! Invariants: names are numbered as they came. No term is in the text twice; a term has a name at most once.
 
@@ -11,7 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use memchr::memmem;
 use peerage_wire::Kind;
 
-use super::dictionary::PAIR;
+use super::dictionary::{self, PAIR};
 use super::members::{self, KIND_BITS};
 use super::plan::{Plan, Words};
 use super::union::Union;
@@ -30,7 +30,8 @@ pub(in crate::embedded) struct Memtable {
     kinds: [Vec<u64>; KIND_BITS],
     text: String,
     terms: Vec<Term>,
-    entries: Vec<Entry>,
+    /// Of each chunk: where the older one is, how many values there is room for, and these.
+    chunks: Vec<u32>,
     /// Each term's hash and number.
     numbers: HashTable<(u64, u32)>,
     hasher: DefaultHashBuilder,
@@ -41,17 +42,20 @@ pub(in crate::embedded) struct Memtable {
 struct Term {
     /// Where it starts in the text.
     start: u32,
-    count: u32,
-    /// Its newest entry.
+    /// Its newest value, which is in no chunk yet.
     newest: u32,
+    /// Its newest chunk; none is at nought.
+    chunk: u32,
+    /// The values in that, and how many there is room for.
+    used: u32,
+    room: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    value: u32,
-    /// The one before; the oldest entry has itself here.
-    older: u32,
-}
+/// Words of a chunk before its values.
+const CHUNK_HEAD: usize = 2;
+/// Values of a term's first chunk, and of its largest.
+const CHUNK_MIN: u32 = 2;
+const CHUNK_MAX: u32 = 256;
 
 impl Default for Memtable {
     fn default() -> Self {
@@ -61,7 +65,7 @@ impl Default for Memtable {
             kinds: Default::default(),
             text: String::from(BORDER),
             terms: Vec::new(),
-            entries: Vec::new(),
+            chunks: vec![0],
             numbers: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             pair: String::new(),
@@ -102,24 +106,16 @@ impl Memtable {
 
     fn add_term(&mut self, text: &str, value: u32) {
         let hash = self.hasher.hash_one(text.as_bytes());
-        let entry = number(self.entries.len());
-        match self.number_of(hash, text).and_then(|number| self.terms.get_mut(number as usize)) {
-            Some(term) => {
-                if let Some(newest) = self.entries.get_mut(term.newest as usize)
-                    && newest.value >> 1 == value >> 1
-                {
-                    newest.value |= value;
-                    return;
-                }
-                self.entries.push(Entry { value, older: term.newest });
-                (term.newest, term.count) = (entry, term.count + 1);
-            }
+        let known = self.number_of(hash, text);
+        match known.and_then(|number| self.terms.get_mut(number as usize)) {
+            Some(term) if term.newest >> 1 == value >> 1 => term.newest |= value,
+            Some(term) => term.put(value, &mut self.chunks),
             None => {
                 let term = number(self.terms.len());
-                self.terms.push(Term { start: number(self.text.len()), count: 1, newest: entry });
+                let start = number(self.text.len());
+                self.terms.push(Term { start, newest: value, chunk: 0, used: 0, room: 0 });
                 self.text.push_str(text);
                 self.text.push(BORDER);
-                self.entries.push(Entry { value, older: entry });
                 self.numbers.insert_unique(hash, (hash, term), |(hash, _)| *hash);
             }
         }
@@ -149,8 +145,9 @@ impl Memtable {
     pub(in crate::embedded) fn memory_bytes(&self) -> usize {
         let planes: usize = self.kinds.iter().map(|plane| plane.capacity() * 8).sum();
         let names = (self.names.capacity() + self.contents.capacity()) * 4 + planes;
-        let terms = self.text.capacity() + self.terms.capacity() * 12 + self.numbers.capacity() * 20;
-        names + terms + self.entries.capacity() * 8
+        let terms =
+            self.text.capacity() + self.terms.capacity() * size_of::<Term>() + self.numbers.capacity() * 20;
+        names + terms + self.chunks.capacity() * 4
     }
 
     /// A query, ready to be asked; `None` where nothing can match.
@@ -180,16 +177,17 @@ impl Memtable {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// Goes through a term's values, the newest first.
+    /// Goes through a term's values, in no order.
     pub(super) fn each_value(&self, number: u32, mut visit: impl FnMut(u32)) {
         let Some(term) = self.terms.get(number as usize) else { return };
-        let mut at = term.newest;
-        while let Some(entry) = self.entries.get(at as usize) {
-            visit(entry.value);
-            if entry.older == at {
-                return;
-            }
-            at = entry.older;
+        visit(term.newest);
+        let (mut at, mut used) = (term.chunk as usize, term.used as usize);
+        while at != 0
+            && let Some([older, _, values @ ..]) = self.chunks.get(at..)
+        {
+            values.iter().take(used).for_each(|value| visit(*value));
+            at = *older as usize;
+            used = self.chunks.get(at + 1).map_or(0, |room| *room as usize); // older ones are full
         }
     }
 
@@ -204,22 +202,22 @@ impl Memtable {
             let rest = self.terms.get(next..).unwrap_or_default();
             // The border before a term belongs to it, as far as it was looked for.
             let at = at + usize::from(part.starts_with(BORDER));
-            next += rest.partition_point(|term| term.start as usize <= at);
+            let is_before = |term: &Term| term.start as usize <= at;
+            let mut reach = 1; // the next one is near, mostly
+            while rest.get(reach).is_some_and(is_before) {
+                reach *= 2;
+            }
+            next += rest.get(..reach).unwrap_or(rest).partition_point(is_before);
             to.extend(next.checked_sub(1).map(number));
         }
     }
 
-    /// Adds the terms that may be a typo away: with one typo, either half of the word stands as it is, unless the two
-    /// letters in the middle are swapped.
+    /// Adds the terms that may be a typo away.
     fn add_typos(&self, text: &str, to: &mut Vec<u32>) {
-        let middle = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
-        let (left, right) = text.split_at(middle);
+        let (left, right, swapped) = dictionary::halves(text);
         self.add_having(&format!("{BORDER}{left}"), to);
         self.add_having(&format!("{right}{BORDER}"), to);
-        let (mut before, mut after) = (left.chars(), right.chars());
-        if let (Some(last), Some(first)) = (before.next_back(), after.next()) {
-            to.extend(self.exactly(&format!("{}{first}{last}{}", before.as_str(), after.as_str())));
-        }
+        to.extend(self.exactly(&swapped));
     }
 
     fn union_of(&self, terms: &[u32]) -> Union<'_> {
@@ -228,6 +226,24 @@ impl Memtable {
             self.each_value(*term, |value| union.add_value(value));
         }
         union.ready(self.len().div_ceil(WINDOW))
+    }
+}
+
+impl Term {
+    /// Adds a value of another name than the last.
+    fn put(&mut self, value: u32, chunks: &mut Vec<u32>) {
+        let value = std::mem::replace(&mut self.newest, value);
+        if self.used == self.room {
+            let chunk = number(chunks.len());
+            self.room = (self.room * 2).clamp(CHUNK_MIN, CHUNK_MAX);
+            chunks.extend([self.chunk, self.room]);
+            chunks.resize(chunks.len() + self.room as usize, 0);
+            (self.chunk, self.used) = (chunk, 0);
+        }
+        if let Some(to) = chunks.get_mut(self.chunk as usize + CHUNK_HEAD + self.used as usize) {
+            *to = value;
+        }
+        self.used += 1;
     }
 }
 

@@ -27,7 +27,9 @@ impl Segment {
         let texts = pieces.iter().map(|piece| piece.dictionary.text_bytes().len()).sum();
         // Pages that are asked for and never written to take no memory.
         let lists = pieces.iter().map(|piece| piece.postings.bytes.len()).sum::<usize>();
-        let mut writer = Writer::new(members.len(), texts, lists + lists / 4);
+        // Of four pieces' terms about half are the same.
+        let terms = pieces.iter().map(|piece| piece.dictionary.len() as usize).sum::<usize>();
+        let mut writer = Writer::new(members.len(), terms / 2, texts, lists + lists / 4);
         merge_terms(pieces, &places, members.len(), &mut writer, stop)?;
         writer.finish(members, stop)
     }
@@ -97,17 +99,13 @@ fn members(pieces: &[Arc<Segment>], order: &[Key], stop: &AtomicBool) -> Option<
 
 /// The new places in order of the names' numbers: each piece has its own in that order.
 fn by_name(pieces: &[Arc<Segment>], places: &[u32], names: usize) -> Box<[u32]> {
-    let kept_of = |(base, piece): (usize, &'_ Segment)| {
+    let mut all = Vec::with_capacity(names);
+    for (base, piece) in bases(pieces) {
         let members = &piece.members;
-        let named = members.by_name.iter().filter_map(|at| {
+        all.extend(members.by_name.iter().filter_map(|at| {
             let place = *places.get(base + *at as usize)?;
             Some((*members.names.get(*at as usize)?, place)).filter(|_| place != GONE)
-        });
-        named.collect::<Vec<_>>()
-    };
-    let mut all = Vec::with_capacity(names);
-    for piece in bases(pieces) {
-        all.extend(kept_of(piece));
+        }));
     }
     all.sort(); // quick where parts are in order
     all.into_iter().map(|(_, place)| place).collect()

@@ -130,6 +130,11 @@ impl<'a> Plan<'a> {
                 bits.leave_out(run);
             }
         }
+        // A damaged piece may say that there are more names than there are.
+        if self.names <= (window + 1) * WINDOW {
+            fill_all(self.names, window, &mut set.anywhere);
+            bits.anywhere.iter_mut().zip(set.anywhere.iter()).for_each(|(to, known)| *to &= known);
+        }
         bits.tidy()
     }
 }

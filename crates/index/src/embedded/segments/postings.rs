@@ -2,7 +2,7 @@
 //! term is in the file's own name.
 //!
 //! A short list is its differences as varints. A longer one is blocks of 128 packed differences, before them a table of
-//! each block's last value and where it ends, after them the rest as varints. A list of more than a sixteenth of the
+//! each block's last value and where it ends, after them the rest as varints. A list of more than an eighth of the
 //! names is two bitmaps.
 //!
 //! Invariants: values of a list ascend, with each name at most once. Reading damaged bytes gives wrong values or fewer,
@@ -15,7 +15,7 @@ use super::{WINDOW_WORDS, Window, varint};
 /// Values packed together.
 pub(super) const PACKED: usize = BitPacker4x::BLOCK_LEN;
 /// A list of more than this part of the names is two bitmaps.
-const DENSE_PART: usize = 16;
+const DENSE_PART: usize = 8;
 /// Lists that share the high half of their places.
 const SHARED: usize = 256;
 /// Bytes of a row of a packed list's table.
@@ -91,6 +91,16 @@ impl Postings {
     pub(super) fn list(&self, number: u32) -> List<'_> {
         let Self { bytes, starts, bases, maps, map_words } = self;
         Lists { bytes, starts, bases, maps, map_words: *map_words }.list(number)
+    }
+
+    /// Bytes before a list, in lists and in bitmaps.
+    #[cfg(test)]
+    pub(super) fn place(&self, number: u32) -> (usize, usize) {
+        let lists = (0..number).take(self.len()).map(|number| self.list(number));
+        let maps = lists.filter(|list| matches!(list.body, Body::Maps { .. })).count();
+        let base = self.bases.get(number as usize / SHARED).zip(self.starts.get(number as usize));
+        let place = base.and_then(|(base, start)| usize::try_from(base + u64::from(*start)).ok());
+        (place.unwrap_or(self.bytes.len()), maps * self.map_words * 16)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -1,12 +1,15 @@
 //! A piece of the text index: never changed once made, but for its bounds.
 //!
-//! Beginnings of up to three letters that many terms have are kept ready as lists of their own, after those of the terms.
+//! Where many terms begin with the same letters, their lists are also kept united: a search for such a beginning reads
+//! one list in place of thousands. Long lists, which are few, are left out there, since they are most of the memory.
 //!
-//! Invariants: list `n` belongs to term `n`; after the terms' lists come those of the ready beginnings, in their order.
+//! Invariants: list `n` belongs to term `n`; after the terms' lists come those of the ready ranges, in their order.
+
+use std::ops::Range;
 
 use peerage_wire::Kind;
 
-use super::dictionary::Dictionary;
+use super::dictionary::{self, Dictionary};
 use super::members::{KIND_BITS, Members};
 use super::plan::{Plan, Words};
 use super::postings::Postings;
@@ -22,7 +25,16 @@ pub(in crate::embedded) struct Segment {
     pub(super) dictionary: Dictionary,
     pub(super) triples: Triples,
     pub(super) postings: Postings,
-    pub(super) ready: Box<[Box<str>]>,
+    pub(super) ready: Ready,
+}
+
+/// Ranges of terms whose lists are united.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    /// The ranges, ascending, from and up to.
+    pub(super) ranges: Box<[(u32, u32)]>,
+    /// The terms whose lists are in none, ascending.
+    pub(super) long: Box<[u32]>,
 }
 
 impl Segment {
@@ -52,7 +64,8 @@ impl Segment {
             + self.dictionary.memory_bytes()
             + self.triples.memory_bytes()
             + self.postings.memory_bytes()
-            + self.ready.iter().map(|prefix| prefix.len() + size_of::<Box<str>>()).sum::<usize>()
+            + self.ready.ranges.len() * 8
+            + self.ready.long.len() * 4
     }
 
     /// A query, ready to be asked; `None` where nothing can match.
@@ -66,11 +79,22 @@ impl Segment {
         union.ready(self.members.len().div_ceil(WINDOW))
     }
 
-    fn beginning_with(&self, prefix: &str) -> Union<'_> {
-        match self.ready.binary_search_by_key(&prefix, |ready| ready) {
-            Ok(at) => self.union_of(u32::try_from(at).ok().map(|at| self.dictionary.len() + at)),
-            Err(_) => self.union_of(self.dictionary.range(prefix)),
+    /// The names that have any of a range of terms: by the ready ranges within it, and term by term between them.
+    fn union_of_range(&self, terms: Range<u32>) -> Union<'_> {
+        let Ready { ranges, long } = &self.ready;
+        let mut union = Union::default();
+        let mut next = terms.start;
+        let first = ranges.partition_point(|(start, _)| *start < terms.start);
+        let within = ranges.iter().zip(self.dictionary.len()..).skip(first);
+        for ((start, end), list) in within.take_while(|((_, end), _)| *end <= terms.end) {
+            (next..*start).for_each(|number| union.add(self.postings.list(number)));
+            let long = long.iter().skip(long.partition_point(|number| number < start));
+            long.take_while(|number| *number < end).for_each(|number| union.add(self.postings.list(*number)));
+            union.add(self.postings.list(list));
+            next = *end;
         }
+        (next..terms.end).for_each(|number| union.add(self.postings.list(number)));
+        union.ready(self.members.len().div_ceil(WINDOW))
     }
 
     /// Terms with a part; `None` where it is too short to be looked for.
@@ -78,6 +102,25 @@ impl Segment {
         let mut terms = self.triples.having(&pattern.text)?;
         self.dictionary.keep(&mut terms, |term| pattern.fits(term));
         Some(terms)
+    }
+
+    /// Adds the terms a typo away; all are in order after, each once.
+    fn add_typos(&self, pattern: &Pattern, to: &mut Vec<u32>) {
+        if self.dictionary.add_typos(&pattern.text, to).is_none() {
+            let (left, right, swapped) = dictionary::halves(&pattern.text);
+            match self.triples.having(right) {
+                Some(having) => {
+                    let others = self.dictionary.range(left).chain(self.dictionary.get(&swapped));
+                    let mut others: Vec<u32> = having.into_iter().chain(others).collect();
+                    others.sort_unstable();
+                    self.dictionary.keep(&mut others, |term| pattern.fits(term));
+                    to.extend(others);
+                }
+                None => to.extend(self.all_fitting(pattern)),
+            }
+        }
+        to.sort_unstable();
+        to.dedup();
     }
 
     fn all_fitting(&self, pattern: &Pattern) -> Vec<u32> {
@@ -99,7 +142,7 @@ impl Words for Segment {
         let text = pattern.text.as_str();
         if !pattern.typo && !pattern.open_start {
             return Some(match pattern.open_end {
-                true => self.beginning_with(text),
+                true => self.union_of_range(self.dictionary.range(text)),
                 false => self.union_of(self.dictionary.get(text)),
             });
         }
@@ -113,9 +156,7 @@ impl Words for Segment {
             (false, false) => self.dictionary.get(text).into_iter().collect(),
         };
         if pattern.typo {
-            self.dictionary.add_typos(text, &mut terms);
-            terms.sort_unstable();
-            terms.dedup();
+            self.add_typos(pattern, &mut terms);
         }
         Some(self.union_of(terms))
     }

@@ -128,7 +128,7 @@ fn assert_bounds(segment: &Segment, live: impl Fn(u32) -> Standing) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
     #[test]
     fn what_is_found_is_what_the_query_says(
         corpus in corpus(24), queries in prop::collection::vec(QUERY, 1..6), kind in prop::option::of(0_usize..7),
@@ -215,7 +215,11 @@ fn ask_everything(segment: &Segment, query: &str) {
 fn a_piece_of_many_names_finds_them_as_well() {
     let path = |number: u32| {
         let common = if number.is_multiple_of(3) { "common" } else { "other" };
-        let text = format!("s/{common} w{:x}z x{:o} {}.mp3", number % 5_003, number % 640, number % 40_009);
+        let text = format!(
+            "s/{common} w{:x}z x{:o} z{number} y{number} v{number}u{number}t{number}.mp3",
+            number % 5_003,
+            number % 640
+        );
         SharePath::parse(&text).unwrap()
     };
     let known = |number: u32| {
@@ -225,8 +229,10 @@ fn a_piece_of_many_names_finds_them_as_well() {
     };
     let corpus: Corpus = (0..45_000).map(|number| (number, known(number))).collect();
     let merged = merged(&corpus);
-    assert!(merged.ready.len() > 2, "{:?}", merged.ready);
+    assert!(merged.ready.ranges.len() > 2, "{:?}", merged.ready);
+    assert!(merged.ready.long.len() > 2, "{:?}", merged.ready);
     assert!(merged.postings.maps.len() > merged.postings.map_words * 4);
+    assert!(!merged.dictionary.map_bytes().is_empty(), "{:?}", merged.dictionary);
     let decoded = decoded(&merged);
     for (text, kind) in [
         ("common", None),
@@ -237,7 +243,9 @@ fn a_piece_of_many_names_finds_them_as_well() {
         ("w", None),
         ("w1* x2* -other", None),
         ("x17 OR common w", None),
-        ("\"x 17 4\"", None),
+        ("\"x 17 z\"", None),
+        ("peer:x", None),
+        ("peer:x", Some(Kind::Image)),
         ("comon", None),
         ("omo", None),
     ] {

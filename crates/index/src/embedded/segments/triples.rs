@@ -83,37 +83,64 @@ fn keys_of(text: &str) -> impl Iterator<Item = u64> {
 /// Collects the triples of terms.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    triples: HashMap<u64, Collected>,
+    /// Each triple's place in `seen`.
+    places: HashMap<u64, u32>,
+    seen: Vec<Seen>,
+    /// Places of triples and numbers of terms, as they came.
+    pairs: Vec<(u32, u32)>,
 }
 
-#[derive(Debug, Default)]
-struct Collected {
+#[derive(Debug, Clone, Copy)]
+struct Seen {
     last: u32,
-    bytes: Vec<u8>,
+    count: usize,
 }
 
 impl Writer {
     /// Adds a term, in order of the numbers.
     pub(super) fn push(&mut self, term: &str, number: u32) {
         for key in keys_of(term) {
-            let triple = self.triples.entry(key).or_default();
-            if triple.bytes.is_empty() || triple.last != number {
-                varint::write(number - triple.last, &mut triple.bytes);
-                triple.last = number;
+            let Ok(next) = u32::try_from(self.seen.len()) else { return };
+            let place = *self.places.entry(key).or_insert(next);
+            match self.seen.get_mut(place as usize) {
+                Some(seen) if seen.last == number => continue,
+                Some(seen) => *seen = Seen { last: number, count: seen.count + 1 },
+                None => self.seen.push(Seen { last: number, count: 1 }),
             }
+            self.pairs.push((place, number));
         }
     }
 
     pub(super) fn finish(self) -> Triples {
-        let mut triples: Vec<(u64, Collected)> = self.triples.into_iter().collect();
-        triples.sort_unstable_by_key(|(key, _)| *key);
-        let size = triples.iter().map(|(_, triple)| triple.bytes.len()).sum();
-        let (mut bytes, mut ends) = (Vec::with_capacity(size), Vec::with_capacity(triples.len()));
-        let keys = triples.iter().map(|(key, _)| *key).collect();
-        for (_, triple) in triples {
-            bytes.extend_from_slice(&triple.bytes);
+        let Self { places, seen, pairs } = self;
+        let mut triples: Vec<(u64, u32)> = places.into_iter().collect();
+        triples.sort_unstable();
+        // The numbers of a triple together, the triples in their order.
+        let (mut next, mut starts) = (0, vec![0; seen.len()]);
+        for (_, place) in &triples {
+            starts[*place as usize] = next;
+            next += seen[*place as usize].count;
+        }
+        let mut numbers = vec![0; pairs.len()];
+        for (place, number) in pairs {
+            let at = &mut starts[place as usize];
+            numbers[*at] = number;
+            *at += 1;
+        }
+        let (mut bytes, mut ends) =
+            (Vec::with_capacity(numbers.len() * 2), Vec::with_capacity(triples.len()));
+        let mut rest = numbers.as_slice();
+        for (_, place) in &triples {
+            let (own, others) = rest.split_at(seen[*place as usize].count);
+            rest = others;
+            let mut last = 0;
+            for number in own {
+                varint::write(number - last, &mut bytes);
+                last = *number;
+            }
             ends.push(bytes.len() as u64);
         }
+        let keys = triples.into_iter().map(|(key, _)| key).collect();
         Triples { keys, ends: ends.into(), bytes: bytes.into() }
     }
 }
