@@ -5,7 +5,7 @@
 //! more is opened anew, and the first thing said in it is a heartbeat with the digest of what the index acknowledged: one
 //! that was started again knows this peer's files by that, and nothing is sent twice. Only where the index and this peer
 //! may disagree, a higher epoch is announced with the digest of all that is shared, and the index says whether it needs
-//! all of it again. Every wait has jitter ([`wait`]).
+//! all of it again. Every wait has jitter (`wait.rs`).
 
 mod epoch;
 mod offer;
@@ -120,7 +120,7 @@ impl Registrar {
                 }
             }
             tokio::select! {
-                () = stopped(&mut stop) => return,
+                () = stopped(&mut stop) => return self.quit().await,
                 () = tokio::time::sleep(self.backoff.next(asked)) => {}
             }
         }

@@ -21,8 +21,8 @@ use crate::session::Refusal;
 const BUSY_SECS: u64 = 1;
 /// An index that reads its store: a small one takes no longer, a large one is asked a few times.
 const STARTING_SECS: u64 = 2;
-/// A full index: room comes when peers leave or an operator gives it more.
-const FULL_SECS: u64 = 60;
+/// A full index: room comes when peers leave or an operator gives it more. Our peers wait longer each time.
+const FULL_SECS: u64 = 10;
 
 /// A refusal.
 #[derive(Debug, Clone)]
