@@ -40,7 +40,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 unreachable, 5 refused, 6 
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Where this peer keeps its key and its memory of hashes.
+    /// Where a peer keeps its key and its memory of hashes, and an index its registrations.
     #[arg(long, global = true, env = "PEERAGE_HOME", value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
     /// What to log to stderr: error, warn, info, debug or trace, also by module.
@@ -71,7 +71,9 @@ pub(crate) struct IndexUrl {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the index: it knows what everybody shares.
-    #[command(after_help = "Example:\n  peerage index --listen 0.0.0.0:18964")]
+    #[command(after_help = "Examples:\n  peerage index --listen 0.0.0.0:18964\n  \
+        peerage index --home /srv/peerage --memory-max 14G\n  \
+        peerage index --check")]
     Index(IndexArgs),
     /// Share folders: register their files and serve them.
     #[command(after_help = "Examples:\n  peerage share ~/Music\n  \
@@ -127,6 +129,16 @@ pub(crate) struct IndexArgs {
     /// A host name that people reach this index by (addresses and this machine's own name always work).
     #[arg(long = "allow-host", env = "PEERAGE_ALLOW_HOST", value_name = "HOST", value_delimiter = ',')]
     pub(crate) allowed_hosts: Vec<String>,
+    /// Memory above which registrations are refused while searches go on, such as 14G (default: no ceiling). What the
+    /// process needs for requests comes on top.
+    #[arg(long, env = "PEERAGE_MEMORY_MAX", value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) memory_max: Option<u64>,
+    /// Prove what the index of this home keeps instead of running it, and print what was found.
+    #[arg(long, env = "PEERAGE_CHECK", value_parser = FalseyValueParser::new())]
+    pub(crate) check: bool,
+    /// With `--check`: one JSON object.
+    #[arg(long, env = "PEERAGE_JSON", value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -157,7 +157,9 @@ fn with_settings(mut command: Command, file: &Path, settings: &Table) -> Outcome
             sub.mut_args(|arg| {
                 let Some(long) = arg.get_long().map(str::to_owned) else { return arg };
                 known.insert(long.clone());
-                let Some(value) = own.and_then(|own| own.get(&long)).or_else(|| settings.get(&long)) else {
+                // `[index]` is that command's table, `index = "…"` where every other command asks.
+                let everybodys = || settings.get(&long).filter(|value| !value.is_table());
+                let Some(value) = own.and_then(|own| own.get(&long)).or_else(everybodys) else {
                     return arg;
                 };
                 with_default(arg, value).unwrap_or_else(|arg| {
@@ -243,6 +245,17 @@ mod tests {
         assert_eq!((search.index.url.as_str(), search.limit, search.json), ("http://nas:1", 7, true));
         let search = search_of(parsed(settings, &["peerage", "search", "x", "--limit", "3"]).unwrap());
         assert_eq!(search.limit, 3);
+    }
+
+    #[test]
+    fn the_index_has_a_table_like_any_command() {
+        let settings = "[index]\nmemory-max = \"14G\"\n";
+        match parsed(settings, &["peerage", "index"]).unwrap().command {
+            Some(crate::args::Command::Index(index)) => assert_eq!(index.memory_max, Some(14 << 30)),
+            other => panic!("not the index: {other:?}"),
+        }
+        let search = search_of(parsed(settings, &["peerage", "search", "x"]).unwrap());
+        assert_eq!(search.index.url, "http://127.0.0.1:18964");
     }
 
     #[test]

@@ -125,6 +125,7 @@ fn an_index_that_comes_back_empty_is_filled_again_by_itself() {
     net.kill_index();
     let said = net.fails(4, &["search", "kept"]);
     assert!(said.contains("peerage index"), "{said}");
+    net.lose_store();
     net.restart_index();
     // Within two heartbeats, with nobody's hand on it.
     let started = Instant::now();

@@ -64,6 +64,26 @@ fn what_answers_but_is_no_index_is_told() {
 }
 
 #[test]
+fn an_index_that_is_starting_is_told() {
+    let net = Net::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let starting = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let body = r#"{"error":{"code":"starting","message":"the index is starting: reading the snapshot, 43 %",
+            "hint":"try again in a few seconds"}}"#;
+        let head = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\n";
+        write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    });
+    let said = net.fails(4, &["search", "x", "--index", &url]);
+    assert!(said.contains("error: the index is starting: reading the snapshot, 43 %"), "{said}");
+    assert!(said.contains("hint: try again in a few seconds"), "{said}");
+    starting.join().unwrap();
+}
+
+#[test]
 fn what_is_not_there_is_told_with_code_3() {
     let net = Net::start();
     let dir = net.folder("x");

@@ -1,6 +1,6 @@
 //! The home folder: where a peer keeps its key, its lock, its epoch and its caches.
 //!
-//! Invariants: a folder made here is readable by its owner only; at most one process holds [`HomeLock`];
+//! Invariants: a folder made here is readable by its owner only; at most one process holds [`HomeLock`], and one [`IndexLock`];
 //! an epoch is on disk before anyone sees it, so no two processes ever speak with the same one. An existing
 //! folder's permissions are left alone, since `--home` may name a folder that others use too.
 
@@ -24,9 +24,11 @@ pub enum HomeError {
         /// What the system said.
         source: io::Error,
     },
-    /// Another process is this peer.
-    #[error("this home's peer already runs{}", pid.map(|pid| format!(" as process {pid}")).unwrap_or_default())]
+    /// Another process is this peer, or this index.
+    #[error("this home's {role} already runs{}", pid.map(|pid| format!(" as process {pid}")).unwrap_or_default())]
     Busy {
+        /// What it is of this home: its peer, or its index.
+        role: &'static str,
         /// Which process, where it has written that down yet.
         pid: Option<u32>,
     },
@@ -49,6 +51,12 @@ pub struct Home {
 /// The right to be this home's peer; given back on drop, and by the system when the process dies.
 #[derive(Debug)]
 pub struct HomeLock {
+    _file: File,
+}
+
+/// The right to be this home's index; given back as [`HomeLock`] is. A home may have both at a time.
+#[derive(Debug)]
+pub struct IndexLock {
     _file: File,
 }
 
@@ -83,16 +91,30 @@ impl Home {
     /// # Errors
     /// [`HomeError::Busy`] while another process is; [`HomeError::File`].
     pub fn lock(&self) -> Result<HomeLock, HomeError> {
-        let path = self.state_file("peer.lock");
+        Ok(HomeLock { _file: self.lock_as("peer")? })
+    }
+
+    /// Becomes this home's index.
+    ///
+    /// # Errors
+    /// [`HomeError::Busy`] while another process is; [`HomeError::File`].
+    pub fn lock_index(&self) -> Result<IndexLock, HomeError> {
+        Ok(IndexLock { _file: self.lock_as("index")? })
+    }
+
+    fn lock_as(&self, role: &'static str) -> Result<File, HomeError> {
+        let path = self.state_file(&format!("{role}.lock"));
         let failed = |source| HomeError::File { path: path.clone(), source };
         let mut file = private().truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(HomeError::Busy { pid: read_number(&mut file) }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(HomeError::Busy { role, pid: read_number(&mut file) });
+            }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         write_pid(&mut file).map_err(failed)?;
-        Ok(HomeLock { _file: file })
+        Ok(file)
     }
 
     /// The next epoch: higher than any given before from this home, over restarts and crashes.
@@ -187,9 +209,11 @@ mod tests {
         let lock = home.lock().unwrap();
         let busy = home.lock().unwrap_err();
         let me = std::process::id();
-        assert!(matches!(busy, HomeError::Busy { pid: Some(pid) } if pid == me), "{busy}");
+        assert!(matches!(busy, HomeError::Busy { pid: Some(pid), .. } if pid == me), "{busy}");
         drop(lock);
-        home.lock().unwrap();
+        let _peer = home.lock().unwrap();
+        let _index = home.lock_index().expect("an index beside the peer");
+        assert!(home.lock_index().unwrap_err().to_string().contains("this home's index already runs"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -65,6 +65,18 @@ pub enum IndexError {
         status: StatusCode,
         /// Its own words.
         detail: ErrorDetail,
+        /// When it may be asked again, where it says so.
+        retry_after: Option<Duration>,
+    },
+    /// The index is there and still reads its store.
+    #[error("{} ({url})", .detail.message)]
+    Starting {
+        /// Where.
+        url: String,
+        /// Its own words: how far it is.
+        detail: ErrorDetail,
+        /// When it may be asked again, where it says so.
+        retry_after: Option<Duration>,
     },
     /// Something answered that does not speak the index's API.
     #[error("what answers at {url} is not an index: {why}")]
@@ -81,8 +93,35 @@ impl IndexError {
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Refused { detail, .. } => Some(&detail.code),
+            Self::Refused { detail, .. } | Self::Starting { detail, .. } => Some(&detail.code),
             _ => None,
+        }
+    }
+
+    /// When the index may be asked again, where it said so.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } | Self::Starting { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the index has no room for more registrations.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.code() == Some(codes::FULL)
+    }
+
+    /// Whether the same request may go better later: nothing is wrong with it.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::BadUrl { .. } => false,
+            Self::Unreachable { .. } | Self::NotAnIndex { .. } | Self::Starting { .. } => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
         }
     }
 
@@ -94,7 +133,7 @@ impl IndexError {
             Self::Unreachable { .. } => {
                 "start one with `peerage index`, or name another with `--index http://HOST:18964`".into()
             }
-            Self::Refused { detail, .. } => detail.hint.clone(),
+            Self::Refused { detail, .. } | Self::Starting { detail, .. } => detail.hint.clone(),
             Self::NotAnIndex { .. } => "look at the host and port given with `--index`".into(),
         }
     }
@@ -313,22 +352,27 @@ impl IndexClient {
         let exchange = async {
             let answer = self.http.request(request).await.map_err(|error| self.unreachable(&error))?;
             let status = answer.status();
+            let retry_after = retry_after(answer.headers());
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            Ok((status, body.map_err(|error| self.not_an_index(error))?.to_bytes()))
+            Ok((status, retry_after, body.map_err(|error| self.not_an_index(error))?.to_bytes()))
         };
-        let (status, answer) = match tokio::time::timeout(deadline, exchange).await {
+        let (status, retry_after, answer) = match tokio::time::timeout(deadline, exchange).await {
             Ok(outcome) => outcome?,
             Err(_) => {
                 let why = format!("no answer within {} s", deadline.as_secs());
                 return Err(IndexError::Unreachable { url: self.url(), why });
             }
         };
-        if status.is_success() { Ok(answer) } else { Err(self.refusal(status, &answer)) }
+        if status.is_success() { Ok(answer) } else { Err(self.refusal(status, retry_after, &answer)) }
     }
 
-    fn refusal(&self, status: StatusCode, answer: &[u8]) -> IndexError {
+    fn refusal(&self, status: StatusCode, retry_after: Option<Duration>, answer: &[u8]) -> IndexError {
+        let url = self.url();
         match serde_json::from_slice::<ErrorBody>(answer) {
-            Ok(body) => IndexError::Refused { url: self.url(), status, detail: body.error },
+            Ok(ErrorBody { error: detail }) if detail.code == codes::STARTING => {
+                IndexError::Starting { url, detail, retry_after }
+            }
+            Ok(ErrorBody { error: detail }) => IndexError::Refused { url, status, detail, retry_after },
             Err(_) => self.not_an_index(format!("it answered {status}")),
         }
     }
@@ -354,6 +398,11 @@ impl Sources for IndexClient {
             Ok(found.map(|hit| hit.sources).unwrap_or_default())
         })
     }
+}
+
+/// RFC 9110, 10.2.3, in seconds; a date, which no index of ours sends, says nothing.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn json<T: Serialize>(value: &T) -> Bytes {

@@ -89,6 +89,7 @@ impl Presence {
             next_epoch: epochs(owner.home.clone(), Arc::clone(owner.lock), first_epoch),
             state,
             backoff: Backoff::default(),
+            session: None,
         };
         let here = appearance.here;
         let registrar = tokio::spawn(async move {

@@ -48,9 +48,9 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     config: &Config,
+    slots: &Arc<Slots>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let slots = Slots::new(bounds(config));
     let (stop, stopping) = watch::channel(());
     let talk = Talk { router, header_timeout: config.header_timeout, slowest: config.slowest, stopping };
     let mut open = JoinSet::new();
@@ -59,7 +59,7 @@ pub(crate) async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = open.join_next() => {}
-            accepted = accept(&listener) => admit(accepted, &slots, &talk, &mut open),
+            accepted = accept(&listener) => admit(accepted, slots, &talk, &mut open),
         }
     }
     drop((listener, talk));
@@ -71,7 +71,8 @@ pub(crate) async fn serve(
     }
 }
 
-fn bounds(config: &Config) -> Bounds {
+/// How many connections there may be.
+pub(crate) fn bounds(config: &Config) -> Bounds {
     Bounds {
         all_max: descriptors::connections_max(config.connections_max),
         per_origin_max: config.connections_per_address_max,

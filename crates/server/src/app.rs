@@ -1,21 +1,30 @@
 //! What every handler shares: the index, the sessions, the clock, and the bounds on what runs at once.
 //!
-//! Invariant: the index is only ever called from a blocking thread, and at most [`CALLS_MAX`] calls run at a time.
+//! Invariants: the index is only ever called from a blocking thread, and at most [`CALLS_MAX`] calls run at a time. It is
+//! called by nobody before it is open. The first failure of its store is kept, for whoever ends the process.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use peerage_index::{Index, Moment};
-use tokio::sync::Semaphore;
+use peerage_index::{Error as IndexError, Index, Moment};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use crate::accept;
 use crate::body::UploadRoom;
 use crate::challenge::Challenger;
 use crate::config::Config;
-use crate::error::ApiError;
+use crate::error::{ApiError, Fault};
 use crate::guard::Hosts;
+use crate::metrics::Metrics;
+use crate::opening::Standing;
 use crate::session::Sessions;
+use crate::slots::Slots;
+
+/// What to do when a write to the store failed and the index says no more than that.
+const FAULT_HINT: &str =
+    "look at the disk (is it full?), then start the index again: what was acknowledged is on it";
 
 /// Calls into the index at the same time. More would only wait for the same cores; each may hold a batch of
 /// 10,000 changes. Those that wait are bounded by the connections.
@@ -26,23 +35,49 @@ pub(crate) struct App {
     pub(crate) challenger: Challenger,
     pub(crate) hosts: Hosts,
     pub(crate) upload_room: UploadRoom,
-    index: Index,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) metrics: Metrics,
+    index: OnceLock<Index>,
+    standing: watch::Sender<Standing>,
+    fault: watch::Sender<Option<Fault>>,
     sessions: Mutex<Sessions>,
     started: Instant,
     calls: Arc<Semaphore>,
 }
 
 impl App {
-    pub(crate) fn new(index: Index, config: &Config) -> io::Result<Self> {
+    /// A door without an index yet; `standing` is told of it.
+    pub(crate) fn new(standing: watch::Sender<Standing>, config: &Config) -> io::Result<Self> {
         Ok(Self {
             challenger: Challenger::new(random()?),
             hosts: Hosts::new(&config.allowed_hosts, &machine_name()),
             upload_room: UploadRoom::default(),
-            index,
+            slots: Slots::new(accept::bounds(config)),
+            metrics: Metrics::default(),
+            index: OnceLock::new(),
+            standing,
+            fault: watch::Sender::new(None),
             sessions: Mutex::default(),
             started: Instant::now(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
         })
+    }
+
+    /// The index is whole: from now on it is asked.
+    pub(crate) fn open(&self, index: Index) {
+        if self.index.set(index).is_ok() {
+            self.standing.send_replace(Standing::Ready);
+        }
+    }
+
+    /// The index, or the refusal that says how far it is.
+    pub(crate) fn index(&self) -> Result<&Index, ApiError> {
+        self.index.get().ok_or_else(|| ApiError::starting(*self.standing.borrow()))
+    }
+
+    /// Where to tell how far the opening is.
+    pub(crate) fn standing(&self) -> watch::Sender<Standing> {
+        self.standing.clone()
     }
 
     /// Asks the index on a blocking thread. The call runs to its end even when the asker has gone.
@@ -54,25 +89,58 @@ impl App {
         T: Send + 'static,
         E: Into<ApiError> + Send + 'static,
     {
+        let index = self.index()?.clone();
         let permit = Arc::clone(&self.calls).acquire_owned().await.map_err(ApiError::internal)?;
-        let (index, now) = (self.index.clone(), self.moment());
+        let now = self.moment();
         let answer = tokio::task::spawn_blocking(move || {
             let answer = call(&index, now);
             drop(permit);
             answer
         });
-        answer.await.map_err(ApiError::internal)?.map_err(Into::into)
+        let answer = answer.await.map_err(ApiError::internal)?.map_err(Into::into);
+        answer.inspect_err(|error| {
+            if let Some(fault) = error.fault() {
+                self.fail(fault.clone());
+            }
+        })
+    }
+
+    /// Resolves once the store has failed.
+    pub(crate) async fn broken(&self) -> Fault {
+        let mut fault = self.fault.subscribe();
+        match fault.wait_for(Option::is_some).await.ok().and_then(|fault| fault.clone()) {
+            Some(fault) => fault,
+            None => std::future::pending().await, // the sender lives as long as this does
+        }
+    }
+
+    /// The store failed; the first failure is the one that is told.
+    fn fail(&self, fault: Fault) {
+        self.fault.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(fault);
+            is_first
+        });
     }
 
     /// Lets ended leases and sessions go.
     pub(crate) async fn expire(&self) {
         self.sessions().sweep(self.elapsed());
-        let (index, now) = (self.index.clone(), self.moment());
+        let Ok(index) = self.index() else { return };
+        let (index, now) = (index.clone(), self.moment());
         // Not through `ask`: a crowd of searches must not hold up the end of a lease.
-        match tokio::task::spawn_blocking(move || index.expire(now)).await {
-            Ok(Ok(gone)) => gone.iter().for_each(|peer| tracing::debug!(peer = %peer.short(), "lease ended")),
-            Ok(Err(error)) => tracing::error!(%error, "leases could not be ended"),
+        let looked = tokio::task::spawn_blocking(move || (index.expire(now), index.failure())).await;
+        let (expired, failure) = match looked {
+            Ok(looked) => looked,
+            Err(error) => return tracing::error!(%error, "leases could not be ended"),
+        };
+        match expired {
+            Ok(gone) => gone.iter().for_each(|peer| tracing::debug!(peer = %peer.short(), "lease ended")),
+            Err(IndexError::Store { message, hint }) => self.fail(Fault { message, hint }),
             Err(error) => tracing::error!(%error, "leases could not be ended"),
+        }
+        if let Some(message) = failure {
+            self.fail(Fault { message, hint: FAULT_HINT.to_owned() });
         }
     }
 

@@ -14,7 +14,15 @@ use peerage_wire::api::{ErrorBody, ErrorDetail, codes};
 use peerage_wire::shown;
 
 use crate::challenge::Unproven;
+use crate::opening::Standing;
 use crate::session::Refusal;
+
+/// Seconds after which to ask again what is refused for a moment: a busy door.
+const BUSY_SECS: u64 = 1;
+/// An index that reads its store: a small one takes no longer, a large one is asked a few times.
+const STARTING_SECS: u64 = 2;
+/// A full index: room comes when peers leave or an operator gives it more. Our peers wait longer each time.
+const FULL_SECS: u64 = 10;
 
 /// A refusal.
 #[derive(Debug, Clone)]
@@ -23,6 +31,16 @@ pub(crate) struct ApiError {
     code: &'static str,
     message: String,
     hint: String,
+    retry_after_secs: Option<u64>,
+    /// The store failed: the process has to end.
+    fault: Option<Box<Fault>>,
+}
+
+/// What failed about a store, for who runs the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) message: String,
+    pub(crate) hint: String,
 }
 
 /// Goes with an answer to the log.
@@ -37,7 +55,12 @@ impl ApiError {
         hint: impl Display,
     ) -> Self {
         let message = shown(&message.to_string()).to_string();
-        Self { status, code, message, hint: shown(&hint.to_string()).to_string() }
+        let hint = shown(&hint.to_string()).to_string();
+        Self { status, code, message, hint, retry_after_secs: None, fault: None }
+    }
+
+    fn retry_after(self, secs: u64) -> Self {
+        Self { retry_after_secs: Some(secs), ..self }
     }
 
     pub(crate) fn bad_request(message: impl Display, hint: impl Display) -> Self {
@@ -64,6 +87,22 @@ impl ApiError {
 
     pub(crate) fn busy(message: impl Display) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, codes::LIMIT, message, "try again in a few seconds")
+            .retry_after(BUSY_SECS)
+    }
+
+    /// The store is still being read.
+    pub(crate) fn starting(standing: Standing) -> Self {
+        let message = format_args!("the index is starting: {standing}").to_string();
+        let hint = "try again in a few seconds; `/readyz` tells how far it is";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, codes::STARTING, message, hint).retry_after(STARTING_SECS)
+    }
+
+    /// The store failed. What and where is for the log and for who runs the index.
+    pub(crate) fn broken(fault: Fault) -> Self {
+        let hint = "nothing was registered by this request; the index's operator finds the cause in its log";
+        let error =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, "the index's store failed", hint);
+        Self { fault: Some(Box::new(fault)), ..error }
     }
 
     /// What went wrong is for the log alone.
@@ -77,10 +116,18 @@ impl ApiError {
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
+
+    /// What failed about the store, where that is why.
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        self.fault.as_deref()
+    }
 }
 
 impl From<IndexError> for ApiError {
     fn from(error: IndexError) -> Self {
+        if let IndexError::Store { message, hint } = error {
+            return Self::broken(Fault { message, hint });
+        }
         let (status, code, hint) = match &error {
             IndexError::UnknownPeer => {
                 (StatusCode::NOT_FOUND, codes::UNKNOWN_PEER, "announce it with `PUT /api/v1/peers/{id}`")
@@ -101,14 +148,12 @@ impl From<IndexError> for ApiError {
             }
             IndexError::Full { .. } => (
                 StatusCode::INSUFFICIENT_STORAGE,
-                codes::LIMIT,
-                "searches go on; register again when peers have left, or give the index more memory",
+                codes::FULL,
+                "searches go on; register again when peers have left, or have the index given a higher `--memory-max`",
             ),
-            IndexError::Store { .. } => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                codes::INTERNAL,
-                "the index's operator finds the cause in its log",
-            ),
+            IndexError::Store { .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, "the cause is in the index's log")
+            }
             IndexError::BadQuery(_) => (
                 StatusCode::BAD_REQUEST,
                 codes::BAD_REQUEST,
@@ -121,7 +166,8 @@ impl From<IndexError> for ApiError {
                 "begin again without `cursor`, with the same other parameters on every page",
             ),
         };
-        Self::new(status, code, error, hint)
+        let retry_after_secs = matches!(error, IndexError::Full { .. }).then_some(FULL_SECS);
+        Self { retry_after_secs, ..Self::new(status, code, error, hint) }
     }
 }
 
@@ -146,7 +192,8 @@ impl From<Refusal> for ApiError {
                 codes::LIMIT,
                 refusal,
                 "keep the token you have, heartbeats renew it; or try again in a minute",
-            ),
+            )
+            .retry_after(BUSY_SECS),
             Refusal::Full => Self::busy(refusal),
         }
     }
@@ -159,13 +206,42 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(ErrorBody { error: detail })).into_response();
         response.extensions_mut().insert(failure);
         let headers = response.headers_mut();
-        match self.status {
-            StatusCode::UNAUTHORIZED => headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))
-            }
-            _ => None,
-        };
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(secs) = self.retry_after_secs {
+            headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+        }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(error: IndexError) -> (u16, Option<u64>, String) {
+        let error = ApiError::from(error);
+        let text = format!("{} {}", error.message, error.hint);
+        let response = error.into_response();
+        let retry = response.headers().get(RETRY_AFTER).map(|secs| secs.to_str().unwrap().parse().unwrap());
+        (response.status().as_u16(), retry, text)
+    }
+
+    #[test]
+    fn a_full_index_says_when_to_ask_again() {
+        let (status, retry, text) = answered(IndexError::Full { used_bytes: 7, max_bytes: 5 });
+        assert_eq!((status, retry), (507, Some(FULL_SECS)));
+        assert!(text.contains("is full") && text.contains("--memory-max"), "{text}");
+    }
+
+    #[test]
+    fn what_failed_about_a_store_is_not_for_strangers() {
+        let (message, hint) = ("can't write `/srv/secret/log`".to_owned(), "mend the disk".to_owned());
+        let error = IndexError::Store { message: message.clone(), hint: hint.clone() };
+        assert_eq!(ApiError::from(error.clone()).fault(), Some(&Fault { message, hint }));
+        let (status, retry, text) = answered(error);
+        assert_eq!((status, retry), (500, None));
+        assert!(!text.contains("secret") && text.contains("store failed"), "{text}");
     }
 }

@@ -1,8 +1,9 @@
-//! Around every request: one line in the log, and the headers that every answer carries.
+//! Around every request: one line in the log, a count, and the headers that every answer carries.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{
@@ -11,6 +12,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue};
 use peerage_wire::shown;
 
+use crate::app::App;
 use crate::error::Failure;
 
 /// Nothing may be loaded but our own style sheet, nothing may run, nobody may frame us, forms come back to us.
@@ -18,14 +20,17 @@ const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The middleware.
-pub(crate) async fn observe(request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let begin = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     harden(&mut response);
+    let took = begin.elapsed();
+    app.metrics.answered(route.as_ref().map(MatchedPath::as_str), &method, response.status(), took);
     let failure = response.extensions().get::<Failure>().map(|Failure(message)| message.as_str());
     let (status, path) = (response.status().as_u16(), shown(&path));
-    let micros = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     if response.status().is_server_error() {
         tracing::warn!(%method, %path, status, micros, failure, "answered");
     } else {

@@ -115,6 +115,11 @@ impl Sessions {
         }
     }
 
+    /// How many peers have a session.
+    pub(crate) fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
     /// Forgets what ended. Each peer is looked at once in [`limits::TOKEN`], so this is cheap at any size.
     pub(crate) fn sweep(&mut self, now: Duration) {
         while let Some((_, peer)) = self.sweeps.front().copied().filter(|(due, _)| *due <= now) {

@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::address::Origin;
 
@@ -20,6 +21,7 @@ pub(crate) struct Bounds {
 pub(crate) struct Slots {
     bounds: Bounds,
     taken: Mutex<Taken>,
+    refused: AtomicU64,
 }
 
 #[derive(Default)]
@@ -36,7 +38,7 @@ pub(crate) struct Slot {
 
 impl Slots {
     pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self { bounds, taken: Mutex::default() })
+        Arc::new(Self { bounds, taken: Mutex::default(), refused: AtomicU64::new(0) })
     }
 
     /// A slot for a client, unless all of its address's or all of them are taken.
@@ -46,20 +48,35 @@ impl Slots {
             Origin::Loopback => self.bounds.loopback_max,
             Origin::Net(_) => self.bounds.per_origin_max,
         };
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.lock();
         let here = taken.by_origin.get(&origin).copied().unwrap_or_default();
         if taken.all >= self.bounds.all_max || here >= origin_max {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         taken.all += 1;
         taken.by_origin.insert(origin, here + 1);
         Some(Slot { slots: Arc::clone(self), origin })
     }
+
+    /// Slots that are taken now.
+    pub(crate) fn taken(&self) -> usize {
+        self.lock().all
+    }
+
+    /// Clients that got none so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.lock();
         taken.all -= 1;
         if let Some(here) = taken.by_origin.get_mut(&self.origin) {
             *here -= 1;
@@ -94,6 +111,7 @@ mod tests {
         let local = [(); 4].map(|()| slots.take(home));
         assert_eq!(local.iter().flatten().count(), 3);
         drop(local);
-        assert!(slots.taken.lock().unwrap().by_origin.is_empty());
+        assert!(slots.lock().by_origin.is_empty());
+        assert_eq!((slots.taken(), slots.refused()), (0, 3));
     }
 }

@@ -50,6 +50,10 @@ pub mod codes {
     pub const BAD_REQUEST: &str = "bad_request";
     /// A limit is reached.
     pub const LIMIT: &str = "limit";
+    /// The index still reads its store: ask again in a few seconds.
+    pub const STARTING: &str = "starting";
+    /// The index has no memory for more registrations: keep the session, go on beating, register later.
+    pub const FULL: &str = "full";
     /// Not yours to change.
     pub const FORBIDDEN: &str = "forbidden";
     /// A peer's file is not what it registered any more.

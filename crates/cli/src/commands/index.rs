@@ -1,20 +1,72 @@
-//! `peerage index`: runs the index until it is asked to stop.
+//! `peerage index`: runs the index over the store of its home until it is asked to stop, or proves that store.
+//!
+//! Invariants: one process a home is its index, or checks it. `index ready at …` is said once everything that was kept is
+//! read, never before. A store that fails ends the process with what to do.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use peerage_index::Index;
-use peerage_server::Config;
+use peerage_index::{Checked, Error as IndexError, Index, Options};
+use peerage_peer::home::{Home, HomeError, IndexLock};
+use peerage_server::{Config, Opening, RunError, Standing};
+use peerage_wire::format_bytes;
 
 use crate::args::IndexArgs;
 use crate::commands::interrupted;
-use crate::failure::{Failure, Outcome};
-use crate::print::say;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::print::{put, put_json, say};
 
-pub(crate) async fn run(args: IndexArgs) -> Outcome {
+/// The store's folder in the home.
+const STORE: &str = "index";
+/// How often a long opening is told.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+pub(crate) async fn run(home: &Path, args: IndexArgs) -> Outcome {
+    if args.check {
+        return check(home, args.json);
+    }
     let listener = bind(args.listen).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
+    let home = Home::open(home).map_err(of_home)?;
+    let _lock = lock(&home)?;
+    let store = home.state_file(STORE);
+    let options = Options { memory_max_bytes: args.memory_max };
+    say(format_args!("reading the index in `{}`", store.display()));
+    let opening = Opening::new(move |progress| Index::open(&store, &options, progress));
+    let standing = opening.standing();
+    let config = Config { allowed_hosts: args.allowed_hosts, ..Config::default() };
+    let mut serving = std::pin::pin!(peerage_server::run(listener, opening, config, interrupted()));
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = tell(standing.clone(), address) => serving.await,
+    };
+    served.map_err(|error| of_run(error, *standing.borrow()))?;
+    say("index stopped");
+    Ok(())
+}
+
+/// Says how far the opening is, and once that is over where the index is.
+async fn tell(mut standing: watch::Receiver<Standing>, address: SocketAddr) {
+    let mut told = Instant::now();
+    loop {
+        let now = *standing.borrow_and_update();
+        match now {
+            Standing::Ready => break,
+            Standing::Reading(_) if told.elapsed() >= TELL_EVERY => {
+                say(now);
+                told = Instant::now();
+            }
+            Standing::Opening | Standing::Reading(_) => {}
+        }
+        if standing.changed().await.is_err() {
+            return; // it could not be opened, or was stopped before it was
+        }
+    }
     say(format_args!("index ready at http://{address}"));
     if !address.ip().is_loopback() {
         say(
@@ -22,11 +74,29 @@ pub(crate) async fn run(args: IndexArgs) -> Outcome {
         );
     }
     say("share a folder with `peerage share DIR`; Ctrl-C stops the index");
-    let config = Config { allowed_hosts: args.allowed_hosts, ..Config::default() };
-    let served = peerage_server::run(listener, Index::embedded(), config, interrupted()).await;
-    served.map_err(|error| Failure::failed(format!("the index stopped: {error}")))?;
-    say("index stopped");
-    Ok(())
+}
+
+fn lock(home: &Home) -> Outcome<IndexLock> {
+    home.lock_index().map_err(of_home)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "given to `map_err`")]
+fn of_home(error: HomeError) -> Failure {
+    let failure = Failure::failed(&error);
+    match error {
+        HomeError::Busy { .. } => {
+            failure.hint("stop that one, or give this index another home with `--home DIR`")
+        }
+        HomeError::Folder { .. } | HomeError::File { .. } => failure,
+    }
+}
+
+fn of_run(error: RunError, last: Standing) -> Failure {
+    let what = if last == Standing::Ready { "the index stopped" } else { "the index can't be opened" };
+    match error {
+        RunError::Store { message, hint } => Failure::failed(format!("{what}: {message}")).hint(hint),
+        RunError::Io(error) => Failure::failed(format!("{what}: {error}")),
+    }
 }
 
 async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
@@ -41,4 +111,71 @@ async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
             _ => failure.hint("give an address of this machine with `--listen ADDR:PORT`"),
         }
     })
+}
+
+/// What `--check --json` prints.
+#[derive(Serialize)]
+struct Proof {
+    store: PathBuf,
+    peers: u64,
+    files: u64,
+    contents: u64,
+    names: u64,
+    snapshot_bytes: u64,
+    log_records: u64,
+    torn_bytes: u64,
+}
+
+/// Proves the store; makes nothing where there is none.
+fn check(home: &Path, json: bool) -> Outcome {
+    let store = home.join(STORE);
+    match std::fs::read_dir(&store) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Failure::new(Exit::NotFound, format!("no index is kept in `{}`", home.display()))
+                .hint("`peerage index` makes one; name another home with `--home DIR`"));
+        }
+        Err(error) => return Err(Failure::failed(format!("can't read `{}`: {error}", store.display()))),
+    }
+    let _lock = lock(&Home::open(home).map_err(of_home)?)?;
+    let found = Index::check(&store).map_err(of_check)?;
+    let Checked { peers, files, contents, names, snapshot_bytes, log_records, torn_bytes } = found;
+    if json {
+        return put_json(&Proof {
+            store,
+            peers,
+            files,
+            contents,
+            names,
+            snapshot_bytes,
+            log_records,
+            torn_bytes,
+        });
+    }
+    put(format_args!("`{}` is whole", store.display()))?;
+    for (what, value) in [
+        ("peers", peers.to_string()),
+        ("files", files.to_string()),
+        ("contents", contents.to_string()),
+        ("names", names.to_string()),
+        ("snapshot", format_bytes(snapshot_bytes)),
+        ("log records after it", log_records.to_string()),
+        ("torn at the log's end", format_bytes(torn_bytes)),
+    ] {
+        put(format_args!("{what:<22}{value:>12}"))?;
+    }
+    if torn_bytes > 0 {
+        say(
+            "note: what is torn was being written when the index ended and never acknowledged; the next start cuts it off",
+        );
+    }
+    Ok(())
+}
+
+/// That the folder can be read was seen before, so what is wrong is what lies in it.
+fn of_check(error: IndexError) -> Failure {
+    match error {
+        IndexError::Store { message, hint } => Failure::new(Exit::Corrupt, message).hint(hint),
+        other => Failure::failed(other),
+    }
 }

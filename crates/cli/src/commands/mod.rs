@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("can't start: {error}")))?;
     let outcome = match arguments.command {
-        Some(Command::Index(args)) => runtime.block_on(index::run(args)),
+        Some(Command::Index(args)) => runtime.block_on(index::run(&home, args)),
         Some(Command::Share(args)) => runtime.block_on(share::run(&home, args)),
         Some(Command::Search(args)) => runtime.block_on(search::run(args)),
         Some(Command::List(args)) => runtime.block_on(list::run(args)),

@@ -81,6 +81,7 @@ pub(crate) struct OtherDoors {
 struct Told {
     is_online: bool,
     is_complete: bool,
+    is_full: bool,
     offline: Option<String>,
     plain: Option<Instant>,
 }
@@ -152,7 +153,7 @@ impl LiveShare {
     pub(crate) async fn until_registered(&mut self) -> Outcome {
         while !self.told.is_complete {
             self.step().await;
-            if self.told.offline.is_some() {
+            if self.told.offline.is_some() || self.told.is_full {
                 return Ok(()); // it is told, and goes on by itself
             }
         }
@@ -189,7 +190,7 @@ impl LiveShare {
     fn look(&self, registration: &Registration) -> ShareLook {
         let progress = self.peer.progress();
         let registered_files = match registration {
-            Registration::Registered { files, .. } => *files,
+            Registration::Registered { files, .. } | Registration::Full { files, .. } => *files,
             _ => 0,
         };
         ShareLook {
@@ -225,9 +226,23 @@ impl LiveShare {
                 self.told.offline = None;
                 if self.peer.is_registered() && !self.told.is_complete {
                     self.told.is_complete = true;
+                    self.told.is_full = false;
                     self.line.clear();
                     say(self.summary(look));
                 }
+            }
+            Registration::Full { files, why, hint } => {
+                if !self.told.is_full {
+                    self.line.say(&format!(
+                        "warning: {}: {files} files of this peer are registered, the others wait\nhint: {}; trying again \
+                         by itself",
+                        shown(why),
+                        shown(hint)
+                    ));
+                }
+                self.told.is_full = true;
+                self.told.is_complete = false;
+                self.told.offline = None;
             }
             Registration::Offline { why, hint } => {
                 if self.told.offline.as_ref() != Some(why) {

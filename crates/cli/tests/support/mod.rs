@@ -5,7 +5,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the fixture")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -34,11 +35,44 @@ impl Net {
     }
 
     fn start_index(&mut self, listen: &str) -> String {
-        let index = Running::start(self.command(&["index", "--listen", listen]));
+        let index = Running::start(self.index_command(&["--listen", listen]));
         let line = index.wait_for("index ready at ");
         let url = line.split_whitespace().last().unwrap().to_owned();
         self.index = Some(index);
         url
+    }
+
+    /// `peerage index` with these arguments in the index's own home.
+    pub fn index_command(&self, args: &[&str]) -> Command {
+        let mut command = self.command(&["index"]);
+        command.args(args).env("PEERAGE_HOME", self.index_home());
+        command
+    }
+
+    /// Where the index keeps what it knows.
+    pub fn index_home(&self) -> PathBuf {
+        self.dir.path().join("home of the index")
+    }
+
+    /// Stops the index as Ctrl-C does; its exit code.
+    pub fn stop_index(&mut self) -> Option<i32> {
+        self.index.take().unwrap().interrupt()
+    }
+
+    /// Takes away what the index kept, as a new disk would.
+    pub fn lose_store(&self) {
+        let _ = std::fs::remove_dir_all(self.index_home().join("index"));
+    }
+
+    /// What the index answers to `GET`, without its headers, and the status.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let address = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     /// Kills the index as a power cut would.
@@ -46,7 +80,7 @@ impl Net {
         self.index.take().unwrap().kill();
     }
 
-    /// Starts an index, empty, at the same address as before.
+    /// Starts an index over the same store at the same address as before.
     pub fn restart_index(&mut self) {
         let address = self.url.trim_start_matches("http://").to_owned();
         assert_eq!(self.start_index(&address), self.url);

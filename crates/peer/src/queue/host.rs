@@ -219,7 +219,7 @@ async fn find_place(home: &Home) -> Result<Place, Trouble> {
     loop {
         let pid = match home.lock() {
             Ok(lock) => return Ok(Place::Here(lock)),
-            Err(HomeError::Busy { pid }) => pid,
+            Err(HomeError::Busy { pid, .. }) => pid,
             Err(error) => return Err(Trouble::failed(error)),
         };
         match super::socket::connect(home).await {

@@ -83,7 +83,9 @@ impl From<IndexError> for Trouble {
     fn from(error: IndexError) -> Self {
         let cause = match &error {
             IndexError::BadUrl { .. } => Cause::Usage,
-            IndexError::Unreachable { .. } | IndexError::NotAnIndex { .. } => Cause::Unreachable,
+            IndexError::Unreachable { .. } | IndexError::NotAnIndex { .. } | IndexError::Starting { .. } => {
+                Cause::Unreachable
+            }
             IndexError::Refused { status, .. } => match status.as_u16() {
                 400 => Cause::Usage,
                 401 | 403 => Cause::Refused,

@@ -54,6 +54,12 @@ impl Offer {
         (set != self.known).then_some(set)
     }
 
+    /// The index may have been started again, and knows of none then.
+    pub(super) fn forgotten(&mut self) {
+        self.known = PartialSet::default();
+        self.due_at = Some(Instant::now());
+    }
+
     /// It was told.
     pub(super) fn told(&mut self, set: PartialSet) {
         self.known = set;

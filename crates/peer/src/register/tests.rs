@@ -37,14 +37,6 @@ fn batches_are_cut_before_the_limit() {
     assert!(lines_of(&[]).is_empty());
 }
 
-#[test]
-fn jitter_only_shortens() {
-    for _ in 0..100 {
-        let wait = jittered(Duration::from_secs(4));
-        assert!(wait >= Duration::from_secs(3) && wait <= Duration::from_secs(4), "{wait:?}");
-    }
-}
-
 /// An index that writes down what it is told of downloads.
 struct Scribe {
     client: IndexClient,

@@ -40,6 +40,7 @@ const WINDOW_LOG_MAX: u32 = 23;
         (status = 404, description = "the peer has no lease: announce it", body = ErrorBody),
         (status = 409, description = "not the next batch", body = ErrorBody),
         (status = 413, description = "too many changes, bytes or files", body = ErrorBody),
+        (status = 507, description = "the index is full: keep the session, go on beating, try again later", body = ErrorBody),
         (status = "default", description = "refused", body = ErrorBody),
     )
 )]

@@ -39,13 +39,22 @@ struct Asked {
 async fn front(State(app): State<Arc<App>>, ends: Ends, Query(asked): Query<Asked>) -> Response {
     let stats = match status::read(&app).await {
         Ok(stats) => stats,
-        Err(error) => return error.into_response(),
+        Err(error) => return out_of_order(error),
     };
     let (status, results) = match results(&app, ends, &asked).await {
         Ok(results) => (StatusCode::OK, results),
         Err(error) => (error.status, format!("<p>{}</p>", text(error.message()))),
     };
     page(status, "Peerage index", &format!("{}{results}", head(&stats, &asked.q)))
+}
+
+/// The refusal with its status and headers, as a page.
+fn out_of_order(error: ApiError) -> Response {
+    let body = format!("<h1>Peerage index</h1>\n<p>{}</p>\n", text(error.message()));
+    let (mut head, _) = error.into_response().into_parts();
+    let (page, body) = page(head.status, "Peerage index", &body).into_parts();
+    head.headers.extend(page.headers);
+    Response::from_parts(head, body)
 }
 
 fn head(stats: &Stats, q: &str) -> String {

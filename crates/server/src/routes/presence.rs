@@ -26,6 +26,7 @@ use crate::extract::{Json, Owner};
         (status = 401, description = "no token, or one that ended", body = ErrorBody),
         (status = 403, description = "another peer's token", body = ErrorBody),
         (status = 409, description = "a higher epoch was announced", body = ErrorBody),
+        (status = 507, description = "the index is full: try again later", body = ErrorBody),
         (status = "default", description = "refused", body = ErrorBody),
     )
 )]
@@ -50,7 +51,8 @@ pub(crate) async fn announce(
 /// Say that a peer is still here.
 ///
 /// Keeps the lease and the token of this request. The reply says whether the index holds something else than the
-/// digest, if one was sent.
+/// digest, if one was sent. A peer whose lease ran out, or whose index was started again, is back with one heartbeat
+/// where its epoch and its digest are those the index knows.
 #[utoipa::path(
     post, path = "/api/v1/peers/{id}/heartbeat", tag = "peers", request_body = Heartbeat,
     params(("id" = PeerId, Path, description = "The peer's own id.")),
@@ -59,7 +61,7 @@ pub(crate) async fn announce(
         (status = 200, description = "the lease", body = HeartbeatReply),
         (status = 401, description = "no token, or one that ended", body = ErrorBody),
         (status = 403, description = "another peer's token", body = ErrorBody),
-        (status = 404, description = "the peer has no lease: announce it", body = ErrorBody),
+        (status = 404, description = "the peer is not here, and not back by this: announce it", body = ErrorBody),
         (status = 409, description = "a higher epoch was announced", body = ErrorBody),
         (status = "default", description = "refused", body = ErrorBody),
     )
@@ -100,6 +102,7 @@ mod tests {
     use http::Request;
     use peerage_index::Index;
     use peerage_wire::limits;
+    use tokio::sync::watch;
     use tokio::time::sleep;
     use tower::ServiceExt;
 
@@ -107,6 +110,7 @@ mod tests {
     use crate::address::Origin;
     use crate::challenge::Proof;
     use crate::config::Config;
+    use crate::opening::Standing;
     use crate::routes;
 
     async fn beat(app: &Arc<App>, peer: PeerId, token: &str) -> StatusCode {
@@ -120,7 +124,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn heartbeats_keep_a_token_alive() {
-        let app = Arc::new(App::new(Index::embedded(), &Config::default()).unwrap());
+        let app = Arc::new(App::new(watch::Sender::new(Standing::Opening), &Config::default()).unwrap());
+        app.open(Index::embedded());
         let peer = PeerId::from_bytes([1; 32]);
         let proof = Proof { peer, challenge: [0; 32], ends: app.elapsed() + limits::CHALLENGE };
         let token = app.sessions().open(&proof, Origin::Loopback, [7; 32], app.elapsed()).unwrap();

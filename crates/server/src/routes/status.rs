@@ -36,16 +36,24 @@ pub(crate) async fn alive() -> &'static str {
 }
 
 /// Does the index answer?
+///
+/// While it reads its store the answer is 503 and its message tells how far it is.
 #[utoipa::path(
     get, path = "/readyz", tag = "status",
     responses(
         (status = 200, description = "it does", body = str, content_type = "text/plain"),
-        (status = 503, description = "not now", body = ErrorBody),
+        (status = 503, description = "not now; `code` is `starting` while the store is read", body = ErrorBody),
     )
 )]
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
-    match timeout(READY_TIMEOUT, read(&app)).await {
-        Ok(Ok(_)) => Ok("ready\n"),
+    app.index()?;
+    within_time(&app).await.map(|_| "ready\n")
+}
+
+/// The numbers, or that the index needs too long for them.
+pub(super) async fn within_time(app: &App) -> Result<Stats, ApiError> {
+    match timeout(READY_TIMEOUT, read(app)).await {
+        Ok(Ok(stats)) => Ok(stats),
         Ok(Err(_)) | Err(_) => Err(ApiError::busy("the index does not answer")),
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Dropping a [`Door`] ends it.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use peerage_index::Index;
-use peerage_server::{Config, run};
+use peerage_server::{Config, Opening, RunError, run};
 use peerage_wire::api::{
     Announced, Announcement, Change, Doors, ErrorBody, SessionAnswer, SessionReply, SessionRequest,
 };
@@ -32,7 +31,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Door {
     pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
-    running: JoinHandle<io::Result<()>>,
+    running: JoinHandle<Result<(), RunError>>,
 }
 
 impl Door {
@@ -45,7 +44,7 @@ impl Door {
     }
 
     /// Another door of the same index, where what is prepared must not meet what is tested.
-    pub(crate) async fn over(index: Index, config: Config) -> Self {
+    pub(crate) async fn over(index: impl Into<Opening> + Send + 'static, config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -61,8 +60,13 @@ impl Door {
 
     /// Waits until it has.
     pub(crate) async fn stopped(&mut self) {
+        self.ended().await.expect("without an error");
+    }
+
+    /// Waits until it has ended, and tells how.
+    pub(crate) async fn ended(&mut self) -> Result<(), RunError> {
         let ended = tokio::time::timeout(PATIENCE, &mut self.running).await;
-        ended.expect("the door ends").expect("without a panic").expect("without an error");
+        ended.expect("the door ends").expect("without a panic")
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {

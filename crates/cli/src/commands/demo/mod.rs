@@ -92,7 +92,7 @@ fn folder(given: Option<&Path>) -> Outcome<(PathBuf, ShareOptions)> {
 
 /// An index in this process; it ends with the handle.
 struct RunningIndex {
-    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    served: tokio::task::JoinHandle<Result<(), peerage_server::RunError>>,
     _stop: oneshot::Sender<()>,
 }
 
