@@ -15,7 +15,7 @@ use super::{Damaged, varint};
 /// Stands before a glued pair and within it; no term has it.
 pub(super) const PAIR: char = '\u{1}';
 /// Terms from one known place in the texts to the next.
-const SAMPLED: u32 = 16;
+const SAMPLED: u32 = 4;
 /// So many terms are worth an automaton.
 const AUTOMATON_TERMS: usize = 1 << 17;
 
@@ -23,7 +23,7 @@ pub(super) struct Dictionary {
     map: Option<Map<Vec<u8>>>,
     /// Each text after its length.
     texts: Box<[u8]>,
-    /// Where every sixteenth text is.
+    /// Where every fourth text is.
     samples: Box<[u32]>,
     len: u32,
 }

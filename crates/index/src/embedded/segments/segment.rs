@@ -13,7 +13,7 @@ use super::dictionary::{self, Dictionary};
 use super::members::{KIND_BITS, Members};
 use super::plan::{Plan, Words};
 use super::postings::Postings;
-use super::triples::Triples;
+use super::triples::{self, Triples};
 use super::union::Union;
 use super::{Bound, WINDOW};
 use crate::query::{Pattern, Query};
@@ -100,7 +100,10 @@ impl Segment {
     /// Terms with a part; `None` where it is too short to be looked for.
     fn having(&self, pattern: &Pattern) -> Option<Vec<u32>> {
         let mut terms = self.triples.having(&pattern.text)?;
-        self.dictionary.keep(&mut terms, |term| pattern.fits(term));
+        let is_one_triple = pattern.open_end && pattern.text.chars().count() == triples::LETTERS;
+        if !is_one_triple {
+            self.dictionary.keep(&mut terms, |term| pattern.fits(term));
+        }
         Some(terms)
     }
 

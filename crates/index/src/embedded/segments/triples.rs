@@ -6,6 +6,9 @@ use hashbrown::HashMap;
 
 use super::varint;
 
+/// Letters of a triple.
+pub(super) const LETTERS: usize = 3;
+
 /// Triples in order.
 #[derive(Debug, Default)]
 pub(super) struct Triples {
@@ -77,7 +80,7 @@ fn keys_of(text: &str) -> impl Iterator<Item = u64> {
         window = (window << LETTER_BITS | u64::from(u32::from(letter))) & ((1 << (3 * LETTER_BITS)) - 1);
         (at, window)
     });
-    letters.filter(|(at, _)| *at >= 2).map(|(_, key)| key)
+    letters.filter(|(at, _)| at + 1 >= LETTERS).map(|(_, key)| key)
 }
 
 /// Collects the triples of terms.
