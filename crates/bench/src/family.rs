@@ -116,7 +116,8 @@ impl Flags {
             }
         }
         if let Some(path) = &self.report {
-            let text = machine::head(&format!("{title} side by side"), machine::OF_RACES, tools) + &sections.concat();
+            let text = machine::head(&format!("{title} side by side"), machine::OF_RACES, tools)
+                + &sections.concat();
             std::fs::write(path, text).with_context(|| format!("can't write `{}`", path.display()))?;
         }
         if failed.is_empty() { Ok(()) } else { bail!("not done: {}", failed.join(", ")) }

@@ -9,8 +9,7 @@ use crate::report::mebibytes;
 use crate::tools::Tool;
 
 /// How a race is read.
-pub(crate) const OF_RACES: &str =
-    "Every contender runs once in every round, in the same order, alone on the machine; a row has the median of\n\
+pub(crate) const OF_RACES: &str = "Every contender runs once in every round, in the same order, alone on the machine; a row has the median of\n\
      its rounds. *ours is* says how many times as fast we are, *our CPU is* how much CPU time we take beside theirs.\n\
      MB are 10^6 bytes, MiB and GiB powers of two. What arrives is read again and compared, untimed.\n";
 

@@ -7,6 +7,7 @@ mod doors;
 mod family;
 mod index;
 mod latency;
+mod load;
 mod machine;
 mod material;
 mod measure;
@@ -39,6 +40,8 @@ enum Command {
     Doors(doors::Args),
     /// Fill the index engine in this process, search it while it is written, restart it; rivals beside it.
     Index(Box<index::Args>),
+    /// Drive a real index over HTTP: sessions, registrations, searches, heartbeats of many peers.
+    Load(load::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Transfer(args) => transfer::run(args),
         Command::Doors(args) => doors::run(args),
         Command::Index(args) => index::run(args),
+        Command::Load(args) => load::run(args),
     }
 }
 

@@ -18,8 +18,8 @@ use ed25519_dalek::SigningKey;
 use peerage_wire::api::Change;
 use peerage_wire::{ContentHash, FileEntry, PeerId, PeerName, ShareDigest, SharePath, limits};
 
-pub(crate) use draws::{Draws, floor, index};
 use draws::Purpose;
+pub(crate) use draws::{Draws, floor, index};
 use names::{Names, RealNames};
 use peers::Peers;
 pub(crate) use peers::{Listing, Size};
@@ -95,7 +95,8 @@ impl Corpus {
     pub(crate) fn files(&self, peer: u64, listing: &Listing) -> Vec<FileEntry> {
         let mut files = Vec::with_capacity(index(listing.own.end - listing.own.start + listing.drawn));
         let mut path = String::with_capacity(limits::COMPONENT_BYTES_MAX);
-        self.peers.files(peer, listing, |content, variant| files.push(self.entry(content, variant, &mut path)));
+        self.peers
+            .files(peer, listing, |content, variant| files.push(self.entry(content, variant, &mut path)));
         files
     }
 
@@ -125,6 +126,7 @@ impl Corpus {
     }
 
     /// How many names a content has besides its usual one.
+    #[cfg(feature = "rivals")]
     pub(crate) fn other_names(&self, content: u64) -> u8 {
         names::other_names(self.seed, content)
     }
@@ -154,7 +156,8 @@ pub(crate) fn digest(files: &[FileEntry]) -> ShareDigest {
 
 /// Everything that is written here is a valid path; what a list of real names has was checked when it was read.
 fn parse(path: &str) -> SharePath {
-    SharePath::parse(path).unwrap_or_else(|error| panic!("a name of the corpus is no path ({error}): {path:?}"))
+    SharePath::parse(path)
+        .unwrap_or_else(|error| panic!("a name of the corpus is no path ({error}): {path:?}"))
 }
 
 fn bytes(draws: &mut Draws) -> [u8; 32] {
@@ -191,7 +194,8 @@ mod tests {
         assert!((55.0..=60.0).contains(&bytes), "{bytes} bytes a path");
         assert!((9.0..=10.5).contains(&words), "{words} words a path");
         assert!(paths.len() > 19_990, "{}", paths.len());
-        let has = |from: char, to: char| paths.iter().any(|path| path.contains(|c: char| c >= from && c <= to));
+        let has =
+            |from: char, to: char| paths.iter().any(|path| path.contains(|c: char| c >= from && c <= to));
         assert!(has('а', 'я') && has('é', 'é') && has('\u{4e00}', '\u{9fff}'), "several scripts");
     }
 
@@ -200,10 +204,13 @@ mod tests {
         let corpus = Corpus::made(1, SIZE);
         let mut path = String::new();
         for content in 0..5_000 {
-            let entries: Vec<FileEntry> = (0..4).map(|variant| corpus.entry(content, variant, &mut path)).collect();
+            let entries: Vec<FileEntry> =
+                (0..4).map(|variant| corpus.entry(content, variant, &mut path)).collect();
             let paths: HashSet<&SharePath> = entries.iter().map(|entry| &entry.path).collect();
             assert_eq!(paths.len(), 4, "{entries:?}");
-            assert!(entries.iter().all(|entry| entry.hash == entries[0].hash && entry.size == entries[0].size));
+            assert!(
+                entries.iter().all(|entry| entry.hash == entries[0].hash && entry.size == entries[0].size)
+            );
             assert!(entries.iter().all(|entry| entry.path.check_storable().is_ok()), "{entries:?}");
         }
     }
@@ -234,7 +241,8 @@ mod tests {
     fn real_names_come_from_lists_and_folders() {
         let dir = tempfile::tempdir().unwrap();
         let list = dir.path().join("list.txt");
-        std::fs::write(&list, "music/a/b.mp3\n\nc d.txt\n/abs/olute.bin\nbad\u{7}name\nmusic/a/b.mp3\n").unwrap();
+        std::fs::write(&list, "music/a/b.mp3\n\nc d.txt\n/abs/olute.bin\nbad\u{7}name\nmusic/a/b.mp3\n")
+            .unwrap();
         let corpus = Corpus::real(1, SIZE, &list).unwrap();
         let mut path = String::new();
         let mut paths = HashSet::new();
@@ -243,7 +251,11 @@ mod tests {
             paths.insert(path.clone());
         }
         assert_eq!(paths.len(), 9);
-        assert!(paths.contains("music/a/b.mp3") && paths.contains("files/c d.txt") && paths.contains("abs/olute.bin"));
+        assert!(
+            paths.contains("music/a/b.mp3")
+                && paths.contains("files/c d.txt")
+                && paths.contains("abs/olute.bin")
+        );
 
         std::fs::create_dir(dir.path().join("sub")).unwrap();
         std::fs::write(dir.path().join("sub/x.bin"), "").unwrap();

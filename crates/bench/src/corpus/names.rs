@@ -116,7 +116,8 @@ impl Pen<'_> {
         let title_end = self.out.len();
         let is_series = self.folder.percent(70);
         let year = 1960 + self.folder.below(66);
-        let file = if is_series { self.enter(format_args!("/")) } else { self.enter(format_args!(" ({year})/")) };
+        let file =
+            if is_series { self.enter(format_args!("/")) } else { self.enter(format_args!(" ({year})/")) };
         if is_series {
             self.again(title..title_end, '.');
             let season = 1 + self.folder.below(9);
@@ -257,7 +258,13 @@ fn rename(variant: u8, file: usize, out: &mut String) {
         1 => {
             let joined = below.trim_end_matches('/');
             let is_short = joined.len() + name.len() < NAME_BYTES_MAX;
-            let between = if joined.is_empty() { "" } else if is_short { " - " } else { "/" };
+            let between = if joined.is_empty() {
+                ""
+            } else if is_short {
+                " - "
+            } else {
+                "/"
+            };
             let _ = write!(out, "downloads/{joined}{between}{name}");
         }
         2 => {

@@ -57,7 +57,13 @@ impl Peers {
     pub(crate) fn new(seed: u64, size: Size) -> Self {
         let contents = size.contents.max(1);
         let offset = (contents as f64 / 50.0).clamp(1.0, OFFSET_MAX);
-        Self { seed, size, law: Zipf::new(contents, offset), before: sizes(seed, size), stride: stride(contents) }
+        Self {
+            seed,
+            size,
+            law: Zipf::new(contents, offset),
+            before: sizes(seed, size),
+            stride: stride(contents),
+        }
     }
 
     /// Files of all peers together.
@@ -78,7 +84,8 @@ impl Peers {
     /// Contents are dealt out in proportion to files.
     fn own(&self, peer: u64) -> Range<u64> {
         let share = |files: u64| {
-            let content = u128::from(files) * u128::from(self.size.contents) / u128::from(self.registrations().max(1));
+            let content =
+                u128::from(files) * u128::from(self.size.contents) / u128::from(self.registrations().max(1));
             u64::try_from(content).unwrap_or(u64::MAX)
         };
         share(self.before[index(peer)])..share(self.before[index(peer) + 1])
@@ -205,7 +212,8 @@ mod tests {
         let top: HashSet<u64> = (0..10).map(|rank| peers.by_rank(rank)).collect();
         let mut holders = 0;
         for peer in 0..2_000 {
-            peers.files(peer, &peers.listing(peer), |content, _| holders += u32::from(top.contains(&content)));
+            peers
+                .files(peer, &peers.listing(peer), |content, _| holders += u32::from(top.contains(&content)));
         }
         let each = f64::from(holders) / 10.0 / 2_000.0;
         assert!((0.003..0.05).contains(&each), "{each} of the peers have a popular content");

@@ -50,9 +50,9 @@ impl Language {
 
 /// Words that are the same everywhere, most common first.
 const COMMON: [&str; 40] = [
-    "the", "of", "and", "love", "you", "in", "to", "my", "live", "is", "it", "on", "for", "remix", "night", "me",
-    "de", "la", "time", "one", "new", "heart", "best", "world", "life", "black", "man", "blue", "day", "little",
-    "house", "vol", "el", "le", "all", "feat", "original", "version", "down", "dance",
+    "the", "of", "and", "love", "you", "in", "to", "my", "live", "is", "it", "on", "for", "remix", "night",
+    "me", "de", "la", "time", "one", "new", "heart", "best", "world", "life", "black", "man", "blue", "day",
+    "little", "house", "vol", "el", "le", "all", "feat", "original", "version", "down", "dance",
 ];
 /// Ranks below this have two syllables, those below the next three, the others four.
 const SYLLABLE_RANKS: [u64; 2] = [800, 30_000];

@@ -95,11 +95,17 @@ impl Query {
             _ => words,
         };
         let min_size = self.kind.map(|_| FILTER_SIZE_MIN);
-        SearchParams { q, kind: self.kind, min_size, limit: Some(limits::HITS_DEFAULT), ..SearchParams::default() }
+        SearchParams {
+            q,
+            kind: self.kind,
+            min_size,
+            limit: Some(limits::HITS_DEFAULT),
+            ..SearchParams::default()
+        }
     }
 
     /// The least size that is asked for, if any.
-    #[cfg_attr(not(feature = "rivals"), expect(dead_code, reason = "only rivals are asked in other words"))]
+    #[cfg(feature = "rivals")]
     pub(crate) fn min_size(&self) -> Option<u64> {
         self.kind.map(|_| FILTER_SIZE_MIN)
     }
@@ -136,13 +142,15 @@ impl Sample {
     /// Looks at contents from all over the corpus.
     pub(crate) fn of(corpus: &Corpus) -> Self {
         let contents = corpus.size().contents;
-        let mut sample = Self { names: Vec::new(), counts: HashMap::new(), top: Vec::new(), bytes: 0, words: 0 };
+        let mut sample =
+            Self { names: Vec::new(), counts: HashMap::new(), top: Vec::new(), bytes: 0, words: 0 };
         let (mut draws, mut path) = (corpus.draws(0), String::new());
         for _ in 0..SAMPLE_NAMES.min(contents) {
             corpus.path(draws.below(contents), 0, &mut path);
             sample.take(&path);
         }
-        let mut top: Vec<(&String, &u32)> = sample.counts.iter().filter(|(word, _)| is_word(word, 2)).collect();
+        let mut top: Vec<(&String, &u32)> =
+            sample.counts.iter().filter(|(word, _)| is_word(word, 2)).collect();
         top.sort_by(|(one, more), (two, less)| less.cmp(more).then(one.cmp(two)));
         sample.top = top.into_iter().take(TOP).map(|(word, _)| word.clone()).collect();
         sample
@@ -314,7 +322,9 @@ mod tests {
         for query in &all {
             let share = |word: &String| sample.share(word);
             let fits = match query.class {
-                Class::RareWords => query.words.len() == 2 && query.words.iter().all(|word| share(word) < 0.001),
+                Class::RareWords => {
+                    query.words.len() == 2 && query.words.iter().all(|word| share(word) < 0.001)
+                }
                 Class::CommonWords => query.words.iter().all(|word| share(word) > 0.001),
                 Class::VeryCommonWord => share(&query.words[0]) > 0.01,
                 Class::ThreeCommonWords => query.words.len() == 3,

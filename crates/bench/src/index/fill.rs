@@ -137,7 +137,11 @@ impl News {
         }
         let now = rate(done.saturating_sub(before), then.elapsed());
         let mean = rate(done, self.started.elapsed());
-        say(format_args!("fill: {} of {} files, {now}/s now, {mean}/s so far", grouped(done), grouped(self.all)));
+        say(format_args!(
+            "fill: {} of {} files, {now}/s now, {mean}/s so far",
+            grouped(done),
+            grouped(self.all)
+        ));
         *last = (Instant::now(), done);
     }
 }

@@ -56,7 +56,10 @@ fn find_all(setting: &Setting<'_>, index: &Index, count: u64) -> Result<Fresh> {
         let entry = FileEntry { path: SharePath::parse(&format!("new/{word} {seq}.mp3"))?, ..entry };
         let hash = entry.hash;
         let order = BatchOrder { epoch: FIRST_EPOCH, seq };
-        fresh.registering.time(|| index.apply(id, order, vec![Change::Add(entry)])).context("a new file was refused")?;
+        fresh
+            .registering
+            .time(|| index.apply(id, order, vec![Change::Add(entry)]))
+            .context("a new file was refused")?;
         let params = SearchParams { q: word, ..SearchParams::default() };
         let page = fresh.finding.time(|| index.search(&params))?;
         fresh.missed += u64::from(!page.hits.iter().any(|hit| hit.hash == hash));

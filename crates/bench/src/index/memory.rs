@@ -37,7 +37,8 @@ impl Before {
             ("grown by, for each file".to_owned(), format!("{each:.1} bytes")),
         ];
         rows.extend(parts(&serde_json::to_value(stats.memory)?));
-        let about = "The process with its tables of words and peers, and the index by part as it counts itself.";
+        let about =
+            "The process with its tables of words and peers, and the index by part as it counts itself.";
         Ok(Section::Facts(Facts { title: title.to_owned(), about: about.to_owned(), rows }))
     }
 }

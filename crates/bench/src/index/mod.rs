@@ -25,9 +25,10 @@ use crate::corpus::{Corpus, Size};
 use crate::latency::grouped;
 use crate::report::{Facts, Section};
 use crate::{machine, put, say};
-use classes::Class;
+pub(crate) use classes::{Class, Query, queries};
 use newcomers::Newcomers;
 use store::Store;
+pub(crate) use store::{Saved, saved};
 
 /// The flags of `index`.
 #[derive(Debug, ClapArgs)]
@@ -115,12 +116,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     let corpus = args.corpus()?;
     let mut report = Report::default();
-    report.add(about_corpus(&corpus, started.elapsed()));
+    report.add(&about_corpus(&corpus, started.elapsed()));
     let (mut store, found) = Store::open(args.store.as_deref(), &args.identity(), &corpus)?;
     let newcomers = Newcomers::new(&corpus);
-    let setting = Setting { corpus: &corpus, newcomers: &newcomers, writers: args.writers.max(1), writing: args.writing };
+    let setting = Setting {
+        corpus: &corpus,
+        newcomers: &newcomers,
+        writers: args.writers.max(1),
+        writing: args.writing,
+    };
     let memory = memory::Before::fill();
-    report.add(match found {
+    report.add(&match found {
         store::Found::Empty => fill::run(&setting, &store)?,
         store::Found::Corpus => store.all_return(&setting)?,
     });
@@ -128,7 +134,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.fill_only {
         measure(args, &setting, &memory, &mut store, &mut report)?;
     }
-    report.add(store.restart(&setting)?);
+    report.add(&store.restart(&setting)?);
     report.write(args)
 }
 
@@ -140,17 +146,17 @@ fn measure(
     report: &mut Report,
 ) -> Result<()> {
     let index = store.index();
-    report.add(memory.after(&index, "memory after filling")?);
-    report.add(rates::run(setting, &index, args.rate_files)?);
+    report.add(&memory.after(&index, "memory after filling")?);
+    report.add(&rates::run(setting, &index, args.rate_files)?);
     let classes = if args.class.is_empty() { Class::ALL.to_vec() } else { args.class.clone() };
     let queries = classes::queries(setting.corpus, &classes, args.searches);
     let ours = search::run(setting, &index, &queries, Duration::from_secs(args.class_secs))?;
-    report.add(search::section(&ours));
-    report.add(fresh::run(setting, &index, args.fresh)?);
-    report.add(churn::run(setting, &index, args.churn_files)?);
-    report.add(memory.after(&index, "memory in the end")?);
+    report.add(&search::section(&ours));
+    report.add(&fresh::run(setting, &index, args.fresh)?);
+    report.add(&churn::run(setting, &index, args.churn_files)?);
+    report.add(&memory.after(&index, "memory in the end")?);
     if args.rivals {
-        report.add(rivals::run(setting.corpus, &queries, &ours, args)?);
+        report.add(&rivals::run(setting.corpus, &queries, &ours, args)?);
     }
     Ok(())
 }
@@ -185,7 +191,11 @@ impl Args {
 
     fn size(&self) -> Size {
         let registrations = self.registrations.unwrap_or(7 * self.contents);
-        Size { contents: self.contents, registrations, peers: self.peers.unwrap_or(registrations / 200).max(2) }
+        Size {
+            contents: self.contents,
+            registrations,
+            peers: self.peers.unwrap_or(registrations / 200).max(2),
+        }
     }
 
     fn corpus(&self) -> Result<Corpus> {
@@ -205,16 +215,19 @@ impl Args {
     }
 
     /// Whether a rival takes part.
+    #[cfg(feature = "rivals")]
     pub(crate) fn wants(&self, rival: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|word| rival.contains(word.as_str()))
     }
 
     /// Where rivals keep their files.
+    #[cfg(feature = "rivals")]
     pub(crate) fn scratch(&self) -> &std::path::Path {
         &self.scratch
     }
 
     /// How long a class may be searched.
+    #[cfg(feature = "rivals")]
     pub(crate) fn class_limit(&self) -> Duration {
         Duration::from_secs(self.class_secs)
     }
@@ -227,7 +240,7 @@ struct Report {
 }
 
 impl Report {
-    fn add(&mut self, section: Section) {
+    fn add(&mut self, section: &Section) {
         put(section.plain());
         self.text.push_str(&section.markdown());
     }
@@ -235,7 +248,8 @@ impl Report {
     fn write(self, args: &Args) -> Result<()> {
         let Some(path) = &args.report else { return Ok(()) };
         let head = machine::head("The index engine", ABOUT, &rivals::tools(args));
-        std::fs::write(path, head + &self.text).with_context(|| format!("can't write `{}`", path.display()))?;
+        std::fs::write(path, head + &self.text)
+            .with_context(|| format!("can't write `{}`", path.display()))?;
         say(format_args!("the report is in `{}`", path.display()));
         Ok(())
     }
@@ -247,10 +261,12 @@ fn about_corpus(corpus: &Corpus, made_in: Duration) -> Section {
     let (chosen, choosing) = fill::choosing(corpus);
     let size = corpus.size();
     let sample = classes::Sample::of(corpus);
-    let per = |time: Duration, count: u64| format!("{:.3} µs", time.as_secs_f64() * 1e6 / count.max(1) as f64);
+    let per =
+        |time: Duration, count: u64| format!("{:.3} µs", time.as_secs_f64() * 1e6 / count.max(1) as f64);
     Section::Facts(Facts {
         title: "corpus".to_owned(),
-        about: "What is registered. Making it is part of the time to fill, but of no other figure.".to_owned(),
+        about: "What is registered. Making it is part of the time to fill, but of no other figure."
+            .to_owned(),
         rows: vec![
             ("contents".to_owned(), grouped(size.contents)),
             ("files of all peers".to_owned(), grouped(corpus.registrations())),

@@ -55,7 +55,11 @@ fn register(setting: &Setting<'_>, index: &Index, files: u64, kind: Kind) -> Res
             done_files(guest, index)?;
             Ok(())
         })?;
-        done += guests.into_iter().filter_map(|guest| guest.into_inner().ok()).map(|guest| guest.files).sum::<u64>();
+        done += guests
+            .into_iter()
+            .filter_map(|guest| guest.into_inner().ok())
+            .map(|guest| guest.files)
+            .sum::<u64>();
     }
     Ok((done, time))
 }

@@ -35,7 +35,12 @@ pub(crate) struct Found {
 ///
 /// # Errors
 /// When a search or a registration is refused.
-pub(crate) fn run(setting: &Setting<'_>, index: &Index, queries: &[Query], limit: Duration) -> Result<Searched> {
+pub(crate) fn run(
+    setting: &Setting<'_>,
+    index: &Index,
+    queries: &[Query],
+    limit: Duration,
+) -> Result<Searched> {
     let (times, written) = beside(setting, index, || search(index, queries, limit))?;
     let classes = Class::ALL.into_iter().filter_map(|class| {
         let (latencies, found) = times.get(&class)?.clone();

@@ -87,7 +87,8 @@ impl Store {
         fs::create_dir_all(dir).with_context(|| format!("can't make `{}`", dir.display()))?;
         let written = Written::of(identity);
         let found = look(dir, &written)?;
-        let peers = File::options().read(true).write(true).create(true).truncate(false).open(dir.join("peers"))?;
+        let peers =
+            File::options().read(true).write(true).create(true).truncate(false).open(dir.join("peers"))?;
         let (index, opened) = open(dir, corpus)?;
         let kept = Kept { dir: dir.to_owned(), peers, identity: written, opened };
         Ok((Self { index: Some(index), kept: Some(kept) }, found))
@@ -139,7 +140,10 @@ impl Store {
     /// When the store can't be closed or opened.
     pub(crate) fn restart(&mut self, setting: &Setting<'_>) -> Result<Section> {
         let Some(kept) = &mut self.kept else {
-            let rows = vec![("restart".to_owned(), "not measured: the index is in memory only (`--store DIR`)".to_owned())];
+            let rows = vec![(
+                "restart".to_owned(),
+                "not measured: the index is in memory only (`--store DIR`)".to_owned(),
+            )];
             return Ok(facts("restart", "Closing the index and opening it again.", rows));
         };
         let closing = Instant::now();
@@ -155,6 +159,46 @@ impl Store {
         rows.push(("on disk".to_owned(), mebibytes(bytes_below(&engine(&kept.dir))?)));
         self.index = Some(index);
         Ok(facts("restart", "The index is closed and opened again; then all its peers return.", rows))
+    }
+}
+
+/// What lies beside a store's engine: which corpus it holds, and who its peers are.
+pub(crate) struct Saved {
+    identity: Written,
+    peers: Vec<u8>,
+}
+
+/// Reads it.
+///
+/// # Errors
+/// When the folder has no store that was filled to the end.
+pub(crate) fn saved(dir: &Path) -> Result<Saved> {
+    let text = fs::read(mark(dir)).with_context(|| format!("`{}` holds no filled store", dir.display()))?;
+    Ok(Saved { identity: serde_json::from_slice(&text)?, peers: fs::read(dir.join("peers"))? })
+}
+
+impl Saved {
+    /// The corpus that the store holds.
+    ///
+    /// # Errors
+    /// When its real names can't be read.
+    pub(crate) fn corpus(&self) -> Result<Corpus> {
+        let Written { seed, contents, registrations, peers, ref names } = self.identity;
+        let size = Size { contents, registrations, peers };
+        match names {
+            Some(path) => Corpus::real(seed, size, path),
+            None => Ok(Corpus::made(seed, size)),
+        }
+    }
+
+    /// What a peer has.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(crate) fn digest(&self, number: u64) -> Result<ShareDigest> {
+        let at = index(number) * PEER_BYTES;
+        let record = self.peers.get(at..at + PEER_BYTES).context("the file of peers is too short")?;
+        Ok(read(record)?.1)
     }
 }
 
@@ -175,7 +219,10 @@ fn open(dir: &Path, corpus: &Corpus) -> Result<(Index, Opened)> {
 impl Opened {
     fn rows(self) -> Vec<(String, String)> {
         let secs = |time: Duration| format!("{:.2} s", time.as_secs_f64());
-        vec![("opening".to_owned(), secs(self.opening)), ("opening, to the first answer".to_owned(), secs(self.answering))]
+        vec![
+            ("opening".to_owned(), secs(self.opening)),
+            ("opening, to the first answer".to_owned(), secs(self.answering)),
+        ]
     }
 }
 
