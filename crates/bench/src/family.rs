@@ -116,7 +116,8 @@ impl Flags {
             }
         }
         if let Some(path) = &self.report {
-            let text = machine::head(title, tools) + &sections.concat();
+            let text = machine::head(&format!("{title} side by side"), machine::OF_RACES, tools)
+                + &sections.concat();
             std::fs::write(path, text).with_context(|| format!("can't write `{}`", path.display()))?;
         }
         if failed.is_empty() { Ok(()) } else { bail!("not done: {}", failed.join(", ")) }
@@ -132,7 +133,7 @@ impl Setting {
 }
 
 /// The binary that was given, or one built from this source as users have it.
-fn binary(given: Option<&Path>) -> Result<PathBuf> {
+pub(crate) fn binary(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = given {
         return path.canonicalize().with_context(|| format!("no binary at `{}`", path.display()));
     }

@@ -8,11 +8,16 @@ use std::process::Command;
 use crate::report::mebibytes;
 use crate::tools::Tool;
 
-/// Markdown that lets someone else judge and repeat the figures of what the title names.
-pub(crate) fn head(title: &str, tools: &[Tool]) -> String {
+/// How a race is read.
+pub(crate) const OF_RACES: &str = "Every contender runs once in every round, in the same order, alone on the machine; a row has the median of\n\
+     its rounds. *ours is* says how many times as fast we are, *our CPU is* how much CPU time we take beside theirs.\n\
+     MB are 10^6 bytes, MiB and GiB powers of two. What arrives is read again and compared, untimed.\n";
+
+/// Markdown that lets someone else judge and repeat the figures of what the title names; `about` says how to read them.
+pub(crate) fn head(title: &str, about: &str, tools: &[Tool]) -> String {
     let uname = rustix::system::uname();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let mut text = format!("# {title} side by side, {}\n\n", today());
+    let mut text = format!("# {title}, {}\n\n", today());
     let _ = writeln!(text, "- processor: {}, {cores} cores", field("/proc/cpuinfo", "model name"));
     let _ = writeln!(text, "- memory: {}", memory());
     let _ = writeln!(
@@ -28,11 +33,7 @@ pub(crate) fn head(title: &str, tools: &[Tool]) -> String {
     for (name, version) in versions(tools) {
         let _ = writeln!(text, "| {name} | {version} |");
     }
-    text.push_str(
-        "\nEvery contender runs once in every round, in the same order, alone on the machine; a row has the median of\n\
-         its rounds. *ours is* says how many times as fast we are, *our CPU is* how much CPU time we take beside theirs.\n\
-         MB are 10^6 bytes, MiB and GiB powers of two. What arrives is read again and compared, untimed.\n",
-    );
+    let _ = write!(text, "\n{about}");
     text
 }
 
@@ -55,7 +56,8 @@ fn commit() -> String {
 /// As it can be typed again: by cargo, with the same arguments.
 fn command_line() -> String {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    format!("cargo run --release -p peerage-bench -- {}", args.join(" "))
+    let features = if cfg!(feature = "rivals") { " --features rivals" } else { "" };
+    format!("cargo run --release -p peerage-bench{features} -- {}", args.join(" "))
 }
 
 fn versions(tools: &[Tool]) -> BTreeMap<String, String> {

@@ -1,9 +1,13 @@
 //! `peerage-bench`: Peerage beside its rivals on this machine, by real programs over real sockets.
 
 mod contender;
+mod corpus;
 mod daemon;
 mod doors;
 mod family;
+mod index;
+mod latency;
+mod load;
 mod machine;
 mod material;
 mod measure;
@@ -34,6 +38,10 @@ enum Command {
     Transfer(transfer::Args),
     /// Fetch by the same clients, from our FTP and folder doors and from servers of others.
     Doors(doors::Args),
+    /// Fill the index engine in this process, search it while it is written, restart it; rivals beside it.
+    Index(Box<index::Args>),
+    /// Drive a real index over HTTP: sessions, registrations, searches, heartbeats of many peers.
+    Load(load::Args),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +61,8 @@ fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Transfer(args) => transfer::run(args),
         Command::Doors(args) => doors::run(args),
+        Command::Index(args) => index::run(args),
+        Command::Load(args) => load::run(args),
     }
 }
 

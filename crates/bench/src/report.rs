@@ -13,6 +13,8 @@ pub(crate) enum Section {
     Race(Race),
     /// Figures of our own.
     Facts(Facts),
+    /// Figures of several kinds, of ours and of others.
+    Table(Table),
 }
 
 /// Contenders that did the same work, ours first.
@@ -74,6 +76,20 @@ pub(crate) struct Facts {
     pub(crate) about: String,
     /// What, and how much.
     pub(crate) rows: Vec<(String, String)>,
+}
+
+/// Rows under a heading of their own.
+pub(crate) struct Table {
+    /// The work's name.
+    pub(crate) title: String,
+    /// What was done, and what is to be reached.
+    pub(crate) about: String,
+    /// What each column is; every row has as many.
+    pub(crate) heading: Vec<String>,
+    /// The rows.
+    pub(crate) rows: Vec<Vec<String>>,
+    /// What is to be said below it, a line each.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The middle of some figures; between the two middle ones where they are even in number.
@@ -142,11 +158,16 @@ impl Section {
         match self {
             Self::Race(race) => (&race.title, &race.about, race.cells()),
             Self::Facts(facts) => (&facts.title, &facts.about, facts.cells()),
+            Self::Table(table) => (&table.title, &table.about, table.cells()),
         }
     }
 
     fn reasons(&self) -> Vec<String> {
-        let Self::Race(race) = self else { return Vec::new() };
+        let race = match self {
+            Self::Race(race) => race,
+            Self::Facts(_) => return Vec::new(),
+            Self::Table(table) => return table.notes.clone(),
+        };
         let reason = |row: &Row| match &row.outcome {
             Outcome::Ran(_) => None,
             Outcome::NotInstalled(what) => Some(format!("{}: not installed ({what})", row.name)),
@@ -167,6 +188,12 @@ impl Facts {
         let heading = vec!["what".to_owned(), "measured".to_owned()];
         let rows = self.rows.iter().map(|(what, measured)| vec![what.clone(), measured.clone()]);
         std::iter::once(heading).chain(rows).collect()
+    }
+}
+
+impl Table {
+    fn cells(&self) -> Vec<Vec<String>> {
+        std::iter::once(&self.heading).chain(&self.rows).cloned().collect()
     }
 }
 

@@ -58,8 +58,22 @@ impl Contender for Peerage {
 /// # Errors
 /// When it does not start.
 pub(crate) fn index(program: &Path, listen: &str, own: &Path) -> Result<(Daemon, String)> {
+    index_with(program, listen, own, &[])
+}
+
+/// The same with more arguments.
+///
+/// # Errors
+/// As with [`index`].
+pub(crate) fn index_with(
+    program: &Path,
+    listen: &str,
+    own: &Path,
+    more: &[&str],
+) -> Result<(Daemon, String)> {
     let mut command = command(program, &own.join("home of the index"));
-    let mut index = Daemon::start(command.args(["index", "--listen", listen]), &own.join("index.log"))?;
+    command.args(["index", "--listen", listen]).args(more);
+    let mut index = Daemon::start(&mut command, &own.join("index.log"))?;
     let line = index.line("index ready at ", READY_WAIT)?;
     let url = line.split_whitespace().last().context("no address")?.to_owned();
     Ok((index, url))

@@ -49,7 +49,7 @@ impl Bench {
 }
 
 /// The binary of the same build, which is made where only this package was built.
-fn peerage() -> PathBuf {
+pub(crate) fn peerage() -> PathBuf {
     let built = Path::new(env!("CARGO_BIN_EXE_peerage-bench")).with_file_name("peerage");
     if !built.is_file() {
         let build = ["build", "--quiet", "--locked", "--package", "peerage-cli"];

@@ -1,0 +1,47 @@
+//! Rivals: general search engines with the same names, live sources and queries, each asked for the 50 contents with the most live
+//! sources.
+//!
+//! Invariants: a rival that is missing or fails is told with its reason and stops nobody. Each is given the words of names as our terms are, so
+//! that nobody's way of splitting counts, and stands still while it is searched: nothing is registered meanwhile, as it is with ours.
+
+#[cfg(feature = "rivals")]
+mod compare;
+#[cfg(feature = "rivals")]
+mod documents;
+#[cfg(feature = "rivals")]
+mod postgres;
+#[cfg(feature = "rivals")]
+mod sqlite;
+#[cfg(feature = "rivals")]
+mod tantivy;
+
+/// Whether this build has them.
+pub(crate) const ARE_BUILT_IN: bool = cfg!(feature = "rivals");
+
+#[cfg(feature = "rivals")]
+pub(crate) use compare::{run, tools};
+
+#[cfg(not(feature = "rivals"))]
+pub(crate) use absent::{run, tools};
+
+#[cfg(not(feature = "rivals"))]
+mod absent {
+    use anyhow::{Result, bail};
+
+    use super::super::Args;
+    use super::super::classes::Query;
+    use super::super::search::Searched;
+    use crate::corpus::Corpus;
+    use crate::report::Section;
+    use crate::tools::Tool;
+
+    /// Refuses.
+    pub(crate) fn run(_: &Corpus, _: &[Query], _: &Searched, _: &Args) -> Result<Section> {
+        bail!("rivals are not built in")
+    }
+
+    /// No programs.
+    pub(crate) fn tools(_: &Args) -> Vec<Tool> {
+        Vec::new()
+    }
+}
