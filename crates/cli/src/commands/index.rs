@@ -35,7 +35,7 @@ pub(crate) async fn run(home: &Path, args: IndexArgs) -> Outcome {
     let home = Home::open(home).map_err(of_home)?;
     let _lock = lock(&home)?;
     let store = home.state_file(STORE);
-    let options = Options { memory_max_bytes: args.memory_max };
+    let options = Options { memory_max_bytes: args.memory_max, ..Options::default() };
     say(format_args!("reading the index in `{}`", store.display()));
     let opening = Opening::new(move |progress| Index::open(&store, &options, progress));
     let standing = opening.standing();
@@ -122,6 +122,7 @@ struct Proof {
     contents: u64,
     names: u64,
     snapshot_bytes: u64,
+    log_bytes: u64,
     log_records: u64,
     torn_bytes: u64,
 }
@@ -139,7 +140,7 @@ fn check(home: &Path, json: bool) -> Outcome {
     }
     let _lock = lock(&Home::open(home).map_err(of_home)?)?;
     let found = Index::check(&store).map_err(of_check)?;
-    let Checked { peers, files, contents, names, snapshot_bytes, log_records, torn_bytes } = found;
+    let Checked { peers, files, contents, names, snapshot_bytes, log_bytes, log_records, torn_bytes } = found;
     if json {
         return put_json(&Proof {
             store,
@@ -148,6 +149,7 @@ fn check(home: &Path, json: bool) -> Outcome {
             contents,
             names,
             snapshot_bytes,
+            log_bytes,
             log_records,
             torn_bytes,
         });
@@ -159,6 +161,7 @@ fn check(home: &Path, json: bool) -> Outcome {
         ("contents", contents.to_string()),
         ("names", names.to_string()),
         ("snapshot", format_bytes(snapshot_bytes)),
+        ("log", format_bytes(log_bytes)),
         ("log records after it", log_records.to_string()),
         ("torn at the log's end", format_bytes(torn_bytes)),
     ] {
