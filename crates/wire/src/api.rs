@@ -332,7 +332,8 @@ pub struct Hit {
     pub highlights: Vec<Vec<[u32; 2]>>,
     /// Live peers that have it.
     pub source_count: u64,
-    /// Live peers that have it, at most 64; asked for by its hash, peers that have a part of it after them.
+    /// Live peers that have it: at most four in a search, at most 64 where it is asked for by its hash, and then peers
+    /// that have a part of it after them.
     pub sources: Vec<Source>,
 }
 

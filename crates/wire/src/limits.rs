@@ -36,8 +36,11 @@ pub const PAGE_ROWS_DEFAULT: usize = 100;
 pub const HITS_DEFAULT: usize = 50;
 /// Names shown with one hit.
 pub const HIT_NAMES_MAX: usize = 8;
-/// Sources given with one hit: more add nothing to a download's speed.
+/// Sources given with a content that is asked for by its hash: more add nothing to a download's speed.
 pub const HIT_SOURCES_MAX: usize = 64;
+/// Sources given with each hit of a search: enough to begin with. All of them with fifty hits would be most of an answer,
+/// and a download asks for the content anyway.
+pub const SEARCH_SOURCES_MAX: usize = 4;
 /// Up to here a search's total is counted exactly.
 pub const TOTAL_EXACT_MAX: u64 = 10_000;
 /// Bytes of a query: a long file name fits.

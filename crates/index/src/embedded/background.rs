@@ -227,7 +227,8 @@ impl Inner {
             });
         let chosen = chosen.or_else(|| {
             let names: usize = state.text.segments.iter().map(|held| held.segment.names().len()).sum();
-            let dead = usize::try_from(state.text.dead).unwrap_or(usize::MAX).saturating_sub(state.text.dead_left);
+            let dead =
+                usize::try_from(state.text.dead).unwrap_or(usize::MAX).saturating_sub(state.text.dead_left);
             let is_due = worker == Worker::Thorough && dead > state.dead_names_max && dead > names / 4;
             free.last().filter(|_| is_due).map(|largest| vec![(*largest).clone()])
         })?;

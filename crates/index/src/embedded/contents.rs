@@ -38,7 +38,9 @@ const DISPUTED: u32 = 1 << 31;
 const HAS_UNLISTED: u32 = 1 << 30;
 /// In `live`: the slot is free.
 const GONE: u32 = 1 << 29;
-const LIVE: u32 = GONE - 1;
+/// In `live`: it has one listed name, [`Content::first_name`].
+const SINGLE: u32 = 1 << 28;
+const LIVE: u32 = SINGLE - 1;
 
 impl Content {
     pub(super) fn live(&self) -> u32 {
@@ -51,6 +53,14 @@ impl Content {
 
     pub(super) fn has_unlisted(&self) -> bool {
         self.live & HAS_UNLISTED != 0
+    }
+
+    pub(super) fn has_one_name(&self) -> bool {
+        self.live & SINGLE != 0
+    }
+
+    pub(super) fn set_one_name(&mut self, has_one: bool) {
+        self.set(SINGLE, has_one);
     }
 
     pub(super) fn set_disputed(&mut self, is_disputed: bool) {

@@ -113,11 +113,11 @@ impl State {
         let mut names: Vec<_> = live.map(|(key, _)| (Place::File, key)).collect();
         self.sort_names(&mut names);
         let names: Vec<NameKey> = names.into_iter().map(|(_, name)| name).collect();
-        self.hit(key, &names, turn)
+        self.hit(key, &names, (turn, limits::HIT_SOURCES_MAX))
     }
 
-    /// A content as an answer shows it, with its names in the order given.
-    pub(super) fn hit(&self, key: ContentKey, names: &[NameKey], turn: u32) -> Option<Hit> {
+    /// A content as an answer shows it, with its names in the order given, and so many sources from a place on.
+    pub(super) fn hit(&self, key: ContentKey, names: &[NameKey], sources: (u32, usize)) -> Option<Hit> {
         let content = self.contents.get(key)?;
         let shown = names.iter().take(limits::HIT_NAMES_MAX).filter_map(|name| self.path(*name)).collect();
         let first = names.first().map(|name| self.names.path(*name)).unwrap_or_default();
@@ -129,18 +129,17 @@ impl State {
             names: shown,
             highlights: Vec::new(),
             source_count: content.live().into(),
-            sources: self.sources_of(key, names, turn),
+            sources: self.sources_of(key, names, sources),
         })
     }
 
-    /// Live sources of a content, as many as an answer shows, by id.
-    fn sources_of(&self, key: ContentKey, names: &[NameKey], turn: u32) -> Vec<Source> {
+    /// Some live sources of a content, from a place in its list on, by id.
+    fn sources_of(&self, key: ContentKey, names: &[NameKey], (turn, most): (u32, usize)) -> Vec<Source> {
         let Some(content) = self.contents.get(key) else { return Vec::new() };
         let list = content.sources;
         let start = turn.checked_rem(list.len()).unwrap_or(0);
         let live = self.sources.iter(list, start).filter(|peer| self.peers.leases.is_live(*peer));
-        let mut peers: Vec<&Peer> =
-            live.filter_map(|peer| self.peers.get(peer)).take(limits::HIT_SOURCES_MAX).collect();
+        let mut peers: Vec<&Peer> = live.filter_map(|peer| self.peers.get(peer)).take(most).collect();
         peers.sort_unstable_by_key(|peer| peer.id);
         peers.into_iter().map(|peer| peer.source(&self.names, names)).collect()
     }

@@ -205,6 +205,7 @@ impl Names {
         let name = self.put(Name { packed, content: key, next, live: 0, known: 0, modified: 0 });
         if is_listed {
             content.first_name = name.into();
+            self.mark(content);
         } else {
             content.set_unlisted(true);
             self.unlisted.insert((key, hash), name);
@@ -224,7 +225,16 @@ impl Names {
         let first = content.first_name;
         self.get_mut(name)?.next = first;
         content.first_name = name.into();
+        self.mark(content);
         Some(name)
+    }
+
+    /// Notes at a content whether it has one listed name.
+    fn mark(&self, content: &mut Content) {
+        let mut listed = self.listed(content);
+        let has_one = listed.next().is_some() && listed.next().is_none();
+        drop(listed);
+        content.set_one_name(has_one);
     }
 
     fn has_room(&self, content: &Content) -> bool {
@@ -253,6 +263,7 @@ impl Names {
         let Some(name) = self.get(key).copied() else { return };
         if name.is_listed() {
             self.unlink(key, name.next, content);
+            self.mark(content);
         } else {
             let hash = self.hash(self.path(key));
             self.unlisted.remove(&(name.content, hash));
@@ -305,6 +316,7 @@ impl Names {
         let name = Name { packed, content: key, next, live: 0, known: 0, modified };
         let number = NameKey::from(self.slots.push(name));
         if is_listed {
+            content.set_one_name(content.first_name == NameRef::NONE);
             content.first_name = number.into();
         } else {
             content.set_unlisted(true);

@@ -19,7 +19,6 @@ use super::arena::{ContentKey, NameKey};
 use super::contents::{Content, hash_prefix};
 use super::filter::Filter;
 use super::listing::page_rows;
-use super::names::Name;
 use super::segments::{BLOCK, Bits, Bound, Plan, Segment, WINDOW};
 use super::state::State;
 use crate::cursor::Cursor;
@@ -31,6 +30,8 @@ use crate::{Error, Result};
 /// Names looked at where every match must be, since the order is none by sources: beyond it the answer is of the most
 /// shared ones, and says that there are more.
 const LOOKED_AT_MAX: usize = 200_000;
+/// Names whose words are read before a search for words side by side is content with what it has: some milliseconds.
+const READ_MAX: usize = 20_000;
 /// Windows looked into before a search that finds little among very common words is content with what it has: some
 /// milliseconds.
 const WINDOWS_MAX: usize = 4_096;
@@ -85,6 +86,7 @@ impl Search<'_> {
             is_exact: true,
             looked_at: 0,
             windows: 0,
+            read: 0,
             terms: NameTerms::default(),
         };
         match self.filter.few() {
@@ -108,6 +110,8 @@ struct Tally<'a> {
     is_exact: bool,
     looked_at: usize,
     windows: usize,
+    /// Names whose words were read.
+    read: usize,
     terms: NameTerms,
 }
 
@@ -155,25 +159,40 @@ impl<'a> Tally<'a> {
             }
             self.windows += 1;
             for word in 0..bits.anywhere.len() {
-                let mut left = mask.word(word, bits);
-                while left != 0 {
-                    let bit = left.trailing_zeros() as usize;
-                    left &= left - 1;
-                    let at = next * WINDOW + word * 64 + bit;
-                    if let (Some(name), Some(content)) = (part.names.get(at), part.contents.get(at)) {
-                        let is_set = |plane: &[u64; 256]| plane[word] >> bit & 1 == 1;
-                        let place = if is_set(&bits.in_file) { Place::File } else { Place::Folder };
-                        let (name, content) = (NameKey::from(*name), ContentKey::from(*content));
-                        self.look_at(name, content, place, is_set(&bits.check));
-                    }
-                }
+                self.look_at_word(part, (next, word), mask.word(word, bits), bits);
+            }
+        }
+    }
+
+    /// Looks at the candidates of one word of a window's bits. First at how many sources each has: these lie all over
+    /// memory, and looking at one after the other without a decision between them lets them come at the same time.
+    fn look_at_word(&mut self, part: &Part<'a>, (window, word): (usize, usize), mut left: u64, bits: &Bits) {
+        let state = self.search.state;
+        let mut candidates = [(0_u8, None::<&'a Content>, 0_u32); 64];
+        let mut count = 0;
+        while left != 0 {
+            let bit = left.trailing_zeros();
+            left &= left - 1;
+            let at = window * WINDOW + word * 64 + bit as usize;
+            let content = part.contents.get(at).and_then(|key| state.contents.get(ContentKey::from(*key)));
+            candidates[count] = (bit.to_le_bytes()[0], content, content.map_or(0, Content::live));
+            count += 1;
+        }
+        for (bit, content, live) in &candidates[..count] {
+            let at = window * WINDOW + word * 64 + usize::from(*bit);
+            let (Some(content), true) = (content, *live > 0) else { continue };
+            if let (Some(name), Some(key)) = (part.names.get(at), part.contents.get(at)) {
+                let is_set = |plane: &[u64; 256]| plane[word] >> bit & 1 == 1;
+                let place = if is_set(&bits.in_file) { Place::File } else { Place::Folder };
+                let key = ContentKey::from(*key);
+                self.look_at(NameKey::from(*name), (key, content), place, is_set(&bits.check));
             }
         }
     }
 
     /// Whether there is budget left; where there is none, what is found is of the most shared.
     fn may_go_on(&mut self) -> bool {
-        let may = self.windows < WINDOWS_MAX && self.looked_at < LOOKED_AT_MAX;
+        let may = self.windows < WINDOWS_MAX && self.looked_at < LOOKED_AT_MAX && self.read < READ_MAX;
         self.is_exact &= may;
         may
     }
@@ -188,13 +207,18 @@ impl<'a> Tally<'a> {
         self.best.last().filter(|_| is_full).map(|(standing, _)| standing)
     }
 
-    fn look_at(&mut self, key: NameKey, content_key: ContentKey, place: Place, must_check: bool) {
-        let state = self.search.state;
-        let (Some(name), Some(content)) = (state.names.get(key), state.contents.get(content_key)) else {
-            return;
-        };
+    fn look_at(
+        &mut self,
+        key: NameKey,
+        (content_key, content): (ContentKey, &'a Content),
+        place: Place,
+        must_check: bool,
+    ) {
         self.looked_at += 1;
-        if name.live == 0 || !self.search.filter.passes(content_key, content) {
+        // The one name of a content that somebody has is a name that somebody uses.
+        let is_only = content.has_one_name();
+        let is_used = || self.search.state.names.get(key).is_some_and(|name| name.live > 0);
+        if !self.search.filter.passes(content_key, content) || !(is_only || is_used()) {
             return;
         }
         let place = if must_check || self.search.filter.asks_names() {
@@ -203,31 +227,23 @@ impl<'a> Tally<'a> {
         } else {
             place
         };
-        let is_only = state.names.listed(content).nth(1).is_none();
         if is_only || self.seen.insert(content_key) {
             self.total += 1;
         } else if self.search.sort != Sort::Rank {
             return;
         }
-        if let Some(standing) = self.standing(key, name, content, place, is_only) {
+        if let Some(standing) = self.standing(key, content, place, is_only) {
             self.enter(standing, content_key);
         }
     }
 
     /// A content's standing, which depends on all of its names.
-    fn standing(
-        &mut self,
-        key: NameKey,
-        name: &Name,
-        content: &Content,
-        place: Place,
-        is_only: bool,
-    ) -> Option<Standing> {
+    fn standing(&mut self, key: NameKey, content: &Content, place: Place, is_only: bool) -> Option<Standing> {
         let rank = |place| Standing::Rank(place, Reverse(u64::from(content.live())), content.hash);
         match self.search.sort {
-            Sort::Rank if is_only || place == Place::File => Some(rank(place)),
-            // It may stand better by another name, which costs a look at all of them: not for one that is too low anyway.
+            // Where it stands better by another name, that name is looked at as well.
             Sort::Rank if self.worst().is_some_and(|worst| *worst < rank(place)) => None,
+            Sort::Rank if is_only || place == Place::File => Some(rank(place)),
             Sort::Rank => self.matching(content).iter().map(|(place, _)| rank(*place)).min(),
             Sort::Size => Some(Standing::Size(Reverse(content.size), content.hash)),
             Sort::Name if is_only => self.by_name(key, content),
@@ -235,10 +251,9 @@ impl<'a> Tally<'a> {
                 let names = self.matching(content);
                 names.iter().filter_map(|(_, key)| self.by_name(*key, content)).min()
             }
-            Sort::Newest if is_only => Some(Standing::Newest(Reverse(name.modified.into()), content.hash)),
             Sort::Newest => {
-                let names = self.matching(content);
                 let state = self.search.state;
+                let names = if is_only { vec![(place, key)] } else { self.matching(content) };
                 let times =
                     names.iter().filter_map(|(_, key)| state.names.get(*key)).map(|name| name.modified);
                 times.max().map(|newest| Standing::Newest(Reverse(newest.into()), content.hash))
@@ -271,9 +286,7 @@ impl<'a> Tally<'a> {
         let names = self.matching(content);
         let Some((place, name_key)) = names.iter().min().copied() else { return };
         self.total += 1;
-        if let Some(name) = state.names.get(name_key)
-            && let Some(standing) = self.standing(name_key, name, content, place, names.len() == 1)
-        {
+        if let Some(standing) = self.standing(name_key, content, place, names.len() == 1) {
             self.enter(standing, key);
         }
     }
@@ -290,6 +303,7 @@ impl<'a> Tally<'a> {
         if !self.search.filter.takes_name(path) {
             return None;
         }
+        self.read += 1;
         self.terms.read(path);
         self.query.find(&self.terms)
     }
@@ -311,7 +325,7 @@ impl<'a> Tally<'a> {
         let mut names = self.matching(state.contents.get(key)?);
         state.sort_names(&mut names);
         let names: Vec<NameKey> = names.into_iter().map(|(_, name)| name).collect();
-        let mut hit = state.hit(key, &names, 0)?;
+        let mut hit = state.hit(key, &names, (0, limits::SEARCH_SOURCES_MAX))?;
         hit.highlights = self.query.hit_highlights(&hit.names);
         Some(hit)
     }
