@@ -141,7 +141,7 @@ struct Progress {
 
 impl Inner {
     /// Carries a plan out, and moves the peer's order to `(epoch, next_seq)`.
-    pub(super) fn carry_out(&self, key: PeerKey, plan: Plan, next: (u64, u64), lsn: u64) {
+    pub(super) fn carry_out(&self, key: PeerKey, plan: &Plan, next: (u64, u64), lsn: u64) {
         let state = self.state.read();
         let Some(manifest) = state.peers.get(key).map(|peer| &peer.manifest) else { return };
         let mut progress = Progress {

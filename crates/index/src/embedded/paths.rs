@@ -66,14 +66,12 @@ impl Paths {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "memory ends before a piece's number does")]
 fn piece(at: u64) -> usize {
-    (at >> PIECE_BITS) as usize
+    usize::try_from(at >> PIECE_BITS).unwrap_or(usize::MAX)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "20 bits")]
 fn place(at: u64) -> usize {
-    (at & (PIECE as u64 - 1)) as usize
+    usize::try_from(at & (PIECE as u64 - 1)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl Inner {
         }
         drop(state);
         let lsn = self.log_bytes(&record)?;
-        self.carry_out(key, plan, (order.epoch, order.seq + 1), lsn);
+        self.carry_out(key, &plan, (order.epoch, order.seq + 1), lsn);
         drop(turn);
         self.until_durable(lsn)?;
         Ok(Applied { files })

@@ -287,10 +287,10 @@ impl State {
 
     /// Tells segments how the names of a content stand now.
     pub(super) fn tell(&self, segments: &[Arc<Segment>], key: ContentKey) {
-        self.tell_each(segments.iter().map(AsRef::as_ref), key);
+        self.tell_each(&segments.iter().map(AsRef::as_ref), key);
     }
 
-    fn tell_each<'a>(&self, segments: impl Iterator<Item = &'a Segment> + Clone, key: ContentKey) {
+    fn tell_each<'a>(&self, segments: &(impl Iterator<Item = &'a Segment> + Clone), key: ContentKey) {
         let Some(content) = self.contents.get(key) else { return };
         for (key, name) in self.names.listed(content) {
             // A name is in one of them, or still in a memtable.
@@ -300,7 +300,7 @@ impl State {
 
     /// Tells all segments how the names of a content stand now, and those that are being made.
     fn tell_all(&mut self, key: ContentKey) {
-        self.tell_each(self.text.segments.iter().map(|held| held.segment.as_ref()), key);
+        self.tell_each(&self.text.segments.iter().map(|held| held.segment.as_ref()), key);
         if self.text.makers > 0 {
             self.text.risen.push(key);
         }
