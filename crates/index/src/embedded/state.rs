@@ -20,6 +20,7 @@ use super::names::{Name, Names, clamp_time};
 use super::peers::Peers;
 use super::segments::{Memtable, Segment, Standing};
 use super::sources::Sources;
+use crate::Moment;
 use crate::terms::NameTerms;
 
 /// Names in the memtable above which it is flushed: small enough that every search can look at all of it.
@@ -41,6 +42,8 @@ pub(super) struct State {
     pub(super) live_contents: u64,
     /// Registrations of all known peers.
     pub(super) known_files: u64,
+    /// When to look next whether memory is short.
+    pub(super) next_look: Option<Moment>,
     /// Names in the memtable above which it is flushed.
     pub(super) memtable_names: usize,
     /// Names that nobody knows any more above which segments are rid of them.
