@@ -2,10 +2,10 @@
 //!
 //! First the log begins a new file: what is in the older ones is in memory by then, so the snapshot holds it. Then each
 //! part is read in small steps: the segments there are; the peers, each as it stands at that moment, with the number of the
-//! last record about it; the contents and names. What happens meanwhile may be in the snapshot or not; it is in the newer
+//! last record about it; the names; the contents. What happens meanwhile may be in the snapshot or not; it is in the newer
 //! log in any case, and who reads both leaves out what a peer had seen already (see [`super::recovery`]).
 //!
-//! Invariants: contents and names are read after the peers, and none is given up until the end, so each number that a
+//! Invariants: names are read after the peers and contents after the names, and none is given up until the end, so each number that a
 //! peer or a segment holds is there and means the same. Older logs, snapshots and segments are removed only after the new
 //! snapshot is whole on the disk.
 
@@ -100,10 +100,10 @@ impl Inner {
             section.write_all(&held.id.to_le_bytes())?;
         }
         self.save_peers(&mut writer.section(PEERS).map_err(io::Error::other)?)?;
-        let mut section = writer.section(CONTENTS).map_err(io::Error::other)?;
-        self.save_slots(&mut section, |state| state.contents.slots(), save_content)?;
         let mut section = writer.section(NAMES).map_err(io::Error::other)?;
-        self.save_slots(&mut section, |state| state.names.slots(), save_name)
+        self.save_slots(&mut section, |state| state.names.slots(), save_name)?;
+        let mut section = writer.section(CONTENTS).map_err(io::Error::other)?;
+        self.save_slots(&mut section, |state| state.contents.slots(), save_content)
     }
 
     fn save_peers(&self, section: &mut impl Write) -> io::Result<()> {
