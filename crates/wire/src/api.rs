@@ -403,7 +403,7 @@ pub struct Memory {
     /// Above this registrations are refused, where there is such a ceiling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
-    /// Registrations like the present ones that still fit below the ceiling, or into the machine's free memory.
+    /// Registrations like the present ones that still fit below the ceiling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room_files: Option<u64>,
 }

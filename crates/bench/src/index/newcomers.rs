@@ -59,7 +59,10 @@ impl Newcomers {
 
 impl Guest {
     /// A peer with files.
-    pub(crate) fn new(id: PeerId, number: u64, files: Vec<FileEntry>) -> Self {
+    pub(crate) fn new(id: PeerId, number: u64, mut files: Vec<FileEntry>) -> Self {
+        // Made names are very seldom the same twice; an index has one file at a path.
+        files.sort_by(|left, right| left.path.cmp(&right.path));
+        files.dedup_by(|right, left| left.path == right.path);
         Self { id, digest: digest(&files), files: files.len() as u64, number, batches: batches(files) }
     }
 

@@ -130,8 +130,9 @@ impl<'a> Tally<'a> {
     fn look_through_the_text(&mut self) {
         let mut bits = Bits::default();
         let mut parts = self.parts();
-        // The largest first: it has the most shared contents, so the others are soon left out.
-        parts.sort_by_key(|part| Reverse(part.names.len()));
+        // New names first, so that a search that is cut short has them. Then the largest: it has the most shared
+        // contents, so the others are soon left out.
+        parts.sort_by_key(|part| (part.segment.is_some(), Reverse(part.names.len())));
         for part in &mut parts {
             self.look_through(part, &mut bits);
         }
