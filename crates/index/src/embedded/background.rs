@@ -136,12 +136,18 @@ impl Inner {
     /// Flushes what is in memtables and merges what is to be merged, until there is nothing left to do.
     pub(super) fn settle(&self) {
         self.state.write().freeze();
-        while self.work(Worker::Thorough) || self.work(Worker::Quick) {}
-        while !self.workers.reserved.lock().is_empty() || !self.state.read().text.frozen.is_empty() {
+        let is_idle = || self.workers.reserved.lock().is_empty() && self.state.read().text.frozen.is_empty();
+        while !self.workers.is_stopping.load(Ordering::Acquire) {
+            // Others may have ended something meanwhile that makes more work: then there is more to do.
+            let was_idle = is_idle();
+            if self.work(Worker::Thorough) || self.work(Worker::Quick) {
+                continue;
+            }
+            if was_idle && is_idle() {
+                return;
+            }
             let mut lock = self.workers.lock.lock();
             self.workers.done.wait_for(&mut lock, IDLE / 20);
-            drop(lock);
-            while self.work(Worker::Thorough) || self.work(Worker::Quick) {}
         }
     }
 
@@ -260,6 +266,8 @@ impl Inner {
         dropped: &[NameKey],
         from: usize,
     ) {
+        let _replacing = self.replacing.lock();
+        self.state.write().text.is_replacing = true;
         for names in dropped.chunks(STEP) {
             self.step(|state| state.drop_from_text(names));
         }
@@ -287,6 +295,7 @@ impl Inner {
             text.segments.push(Held { id, segment });
         }
         text.limbo.extend_from_slice(dropped);
+        text.is_replacing = false;
         drop(state);
         self.end_making();
     }
@@ -300,8 +309,16 @@ impl Inner {
     }
 
     /// Gives some memory of forgotten names back.
+    ///
+    /// Not while a change is carried out, which goes by the names that a peer had before it; nor while a segment takes the
+    /// place of others that still have names that it has not.
     fn give_back(&self) -> bool {
         let Some(_numbers) = self.numbers.try_lock() else { return false };
+        if self.state.read().text.limbo.is_empty() {
+            return false;
+        }
+        let _turn = self.turn.lock();
+        let Some(_replacing) = self.replacing.try_lock() else { return false };
         self.step(|state| state.bury(STEP))
     }
 }
@@ -329,5 +346,50 @@ impl State {
                 self.list_again(*key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use peerage_wire::api::{Announcement, BatchOrder, Change, Doors, SearchParams};
+    use peerage_wire::{ContentHash, FileEntry, PeerId, ShareDigest, SharePath};
+
+    use super::*;
+    use crate::{Moment, Options};
+
+    fn change(inner: &Inner, seq: u64, change: Change) {
+        let order = BatchOrder { epoch: 1, seq };
+        inner.apply(PeerId::from_bytes([1; 32]), order, vec![change]).unwrap();
+    }
+
+    #[test]
+    fn a_name_that_comes_back_while_it_is_dropped_counts_once() {
+        let inner = Inner::new(State::default(), None, &Options::default());
+        let (name, doors, digest) = ("anna".parse().unwrap(), Doors::native(1), ShareDigest::default());
+        let what = Announcement { name, doors, epoch: 1, digest };
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        inner.announce(PeerId::from_bytes([1; 32]), &what, here, Moment::from_millis(0)).unwrap();
+        let path = SharePath::parse("s/one").unwrap();
+        let file = FileEntry { path: path.clone(), size: 1, hash: ContentHash::of(b"one"), modified: 0 };
+        change(&inner, 0, Change::Add(file.clone()));
+        inner.settle();
+        change(&inner, 1, Change::Remove { path });
+        // A merge is about to put a segment without it in the place of the one with it.
+        let name = NameKey::from(inner.state.read().text.segments[0].segment.names()[0]);
+        let replacing = inner.replacing.lock();
+        inner.state.write().text.is_replacing = true;
+        inner.state.write().drop_from_text(&[name]);
+        inner.state.write().text.limbo.push(name); // from an earlier time
+        assert!(!inner.give_back(), "the segment still has it");
+        change(&inner, 2, Change::Add(file));
+        let params = SearchParams { q: "one".into(), ..SearchParams::default() };
+        let total = || inner.state.read().search(&params).unwrap().total.value;
+        assert_eq!(total(), 1);
+        drop(replacing);
+        inner.state.write().text.is_replacing = false;
+        assert!(inner.give_back() && !inner.give_back());
+        assert_eq!(inner.state.read().path(name).map(|path| path.to_string()), Some("s/one".into()));
     }
 }

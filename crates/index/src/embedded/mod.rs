@@ -42,6 +42,9 @@ mod snapshot;
 mod arena;
 mod chunked;
 
+#[cfg(test)]
+mod faults;
+
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use disk::fuzzing;
 
@@ -80,6 +83,8 @@ struct Inner {
     turn: Mutex<()>,
     /// Held while a snapshot is taken, and while memory is given back: a snapshot's numbers must go on to mean the same.
     numbers: Mutex<()>,
+    /// Held while a segment takes the place of what it was made from.
+    replacing: Mutex<()>,
     disk: Option<Disk>,
     workers: Workers,
     next_segment: AtomicU64,
@@ -110,6 +115,7 @@ impl Inner {
             state: RwLock::new(state),
             turn: Mutex::default(),
             numbers: Mutex::default(),
+            replacing: Mutex::default(),
             disk,
             workers: Workers::default(),
             next_segment: AtomicU64::new(1),

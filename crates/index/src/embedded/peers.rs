@@ -115,6 +115,11 @@ impl Peers {
         self.peers.len()
     }
 
+    /// Every known peer, by id.
+    pub(super) fn known(&self) -> Vec<(PeerId, PeerKey)> {
+        self.by_id.iter().map(|(id, key)| (*id, *key)).collect()
+    }
+
     /// Every known peer.
     pub(super) fn keys(&self) -> Vec<PeerKey> {
         self.by_id.values().copied().collect()

@@ -42,7 +42,11 @@ struct Opened {
 
 /// Reads a store and goes on with its log.
 pub(super) fn open(dir: &Path, options: &Options, progress: &dyn Fn(Phase)) -> DiskResult<Inner> {
-    let Opened { store, mut inner, replayed, checked } = read(dir, options, progress)?;
+    open_store(StoreDir::open(dir)?, options, progress)
+}
+
+pub(super) fn open_store(store: StoreDir, options: &Options, progress: &dyn Fn(Phase)) -> DiskResult<Inner> {
+    let Opened { store, mut inner, replayed, checked } = read(store, options, progress)?;
     let log = Log::open(store.clone(), replayed.next)?;
     inner.disk = Some(Disk {
         store,
@@ -56,21 +60,21 @@ pub(super) fn open(dir: &Path, options: &Options, progress: &dyn Fn(Phase)) -> D
 
 /// Reads a store and proves that what it holds fits together.
 pub(super) fn check(dir: &Path) -> DiskResult<Checked> {
-    let Opened { store, inner, checked, .. } = read(dir, &Options::default(), &|_| {})?;
+    let Opened { store, inner, checked, .. } = read(StoreDir::open(dir)?, &Options::default(), &|_| {})?;
     inner.state.read().prove(store.path())?;
     Ok(checked)
 }
 
-fn read(dir: &Path, options: &Options, progress: &dyn Fn(Phase)) -> DiskResult<Opened> {
-    let store = StoreDir::open(dir)?;
+fn read(store: StoreDir, options: &Options, progress: &dyn Fn(Phase)) -> DiskResult<Opened> {
     let mut checked = Checked::default();
-    let (mut state, mut last, mut next_segment) = (State::default(), 0, 1);
+    let (mut state, mut last) = (State::default(), 0);
     if let Some(snapshot) = store.snapshots()?.last().copied() {
         let mut reader = SnapshotReader::open(&store, snapshot, progress)?;
         reader.read(&mut state)?;
         (last, checked.snapshot_bytes) = (snapshot, reader.done_bytes);
-        next_segment = store.segments()?.last().map_or(1, |last| last + 1);
     }
+    // Also where no snapshot is: one that was not ended may have left segments, whose numbers mean others.
+    let next_segment = store.segments()?.last().map_or(1, |last| last + 1);
     let inner = Inner::new(state, None, options);
     inner.next_segment.store(next_segment, Ordering::Relaxed);
     inner.list_what_is_in_no_segment();
@@ -277,6 +281,9 @@ impl<'a> SnapshotReader<'a> {
             let Some(peer) = peer_of(&bytes, &state.names) else {
                 return Err(section.snapshot.damaged("a peer can't be read"));
             };
+            if state.peers.key(peer.id).is_some() {
+                return Err(section.snapshot.damaged("a peer is in it twice"));
+            }
             state.restore_peer(peer);
         }
         Ok(())
@@ -437,8 +444,10 @@ impl State {
         (contents.count() as u64, names.count() as u64)
     }
 
-    /// Proves that the files of every peer are in order, and that its digest is theirs.
-    fn prove(&self, store: &Path) -> DiskResult<()> {
+    /// Proves that the files of every peer are in order, that its digest is theirs, and that the text index has every
+    /// name that it ought to, once.
+    pub(super) fn prove(&self, store: &Path) -> DiskResult<()> {
+        self.prove_text(store)?;
         for key in self.peers.keys() {
             let Some(peer) = self.peers.get(key) else { continue };
             let manifest = &peer.manifest;
@@ -455,6 +464,33 @@ impl State {
             }
             if digest != manifest.digest || bytes != manifest.bytes {
                 return Err(Damaged("a peer's files are not those of its digest").at(store, 0));
+            }
+        }
+        Ok(())
+    }
+
+    fn prove_text(&self, store: &Path) -> DiskResult<()> {
+        let text = &self.text;
+        let memtables = text.frozen.iter().map(AsRef::as_ref).chain([&text.memtable]);
+        let in_memory = memtables.map(|memtable| (memtable.names(), memtable.contents()));
+        let in_segments = text.segments.iter().map(|held| (held.segment.names(), held.segment.contents()));
+        let mut has = vec![false; self.names.slots() as usize];
+        for (names, contents) in in_memory.chain(in_segments) {
+            for (number, content) in names.iter().zip(contents) {
+                let name = self.names.get(NameKey::from(*number)).filter(|name| name.is_here());
+                if name.is_none_or(|name| u32::from(name.content) != *content) {
+                    return Err(Damaged("the text index has a name that is not there").at(store, 0));
+                }
+                if has.get_mut(*number as usize).is_none_or(|has| std::mem::replace(has, true)) {
+                    return Err(Damaged("the text index has a name twice").at(store, 0));
+                }
+            }
+        }
+        for (slot, has) in (0..self.names.slots()).zip(has) {
+            let name = self.names.get(NameKey::from(slot));
+            let is_due = name.is_some_and(|name| name.is_here() && name.is_listed() && name.known() > 0);
+            if is_due && !has {
+                return Err(Damaged("the text index lacks a name").at(store, 0));
             }
         }
         Ok(())

@@ -268,7 +268,7 @@ impl<'a> Tally<'a> {
     ) {
         self.looked_at += 1;
         // The one name of a content that somebody has is a name that somebody uses.
-        let is_only = content.has_one_name();
+        let is_only = content.has_one_name() && !self.search.state.text.is_replacing;
         let is_used = || self.search.state.names.get(key).is_some_and(|name| name.live > 0);
         if !self.search.filter.passes(content_key, content) || !(is_only || is_used()) {
             return;

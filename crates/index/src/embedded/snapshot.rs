@@ -2,16 +2,18 @@
 //!
 //! First the log begins a new file: what is in the older ones is in memory by then, so the snapshot holds it. Then each
 //! part is read in small steps: the segments there are; the peers, each as it stands at that moment, with the number of the
-//! last record about it; the names; the contents. What happens meanwhile may be in the snapshot or not; it is in the newer
-//! log in any case, and who reads both leaves out what a peer had seen already (see [`super::recovery`]).
+//! last record about it; the names, and then the contents. What happens meanwhile may be in the snapshot or not; it is in
+//! the newer log in any case, and who reads both leaves out what a peer had seen already (see [`super::recovery`]).
 //!
-//! Invariants: names are read after the peers and contents after the names, and none is given up until the end, so each number that a
-//! peer or a segment holds is there and means the same. Older logs, snapshots and segments are removed only after the new
+//! Invariants: names are read after the peers and contents after the names, and none is given up until the end, so each
+//! number that a peer, a segment or a name holds is there and means the same. What the first said of a content's size
+//! stays meanwhile, since it is not written with the peers whose files it tells. Older logs, snapshots and segments are removed only after the new
 //! snapshot is whole on the disk.
 
 use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 
+use peerage_wire::PeerId;
 use peerage_wire::api::Announcement;
 
 use super::Inner;
@@ -55,15 +57,26 @@ impl Inner {
     }
 
     pub(super) fn snapshot(&self) -> DiskResult<()> {
-        let Some(disk) = &self.disk else { return Ok(()) };
         let _numbers = self.numbers.lock();
+        let taken = self.take_snapshot();
+        self.state.write().keeps_sizes = false;
+        taken
+    }
+
+    fn take_snapshot(&self) -> DiskResult<()> {
+        let Some(disk) = &self.disk else { return Ok(()) };
         let (first, segments) = {
             // Between two changes: what a record before `first` says is in memory.
             let _turn = self.turn.lock();
+            let first = disk.log.rotate()?;
             disk.logged_bytes.store(0, Ordering::Relaxed);
-            (disk.log.rotate()?, self.state.read().text.segments.clone())
+            self.state.write().keeps_sizes = true;
+            // And not while one segment takes the place of others: a name may be in both.
+            let _replacing = self.replacing.lock();
+            (first, self.state.read().text.segments.clone())
         };
         for held in &segments {
+            self.go_on().map_err(DiskError::of_section("write", disk.store.path()))?;
             self.save_segment(held)?;
         }
         let file = StoreFile::Snapshot(first - 1);
@@ -86,6 +99,12 @@ impl Inner {
         disk.log.remove_before(first)
     }
 
+    /// Whether the engine is not ending: a snapshot is not waited for then.
+    fn go_on(&self) -> io::Result<()> {
+        let is_stopping = self.workers.is_stopping.load(Ordering::Acquire);
+        if is_stopping { Err(io::Error::other(DiskError::Closed)) } else { Ok(()) }
+    }
+
     fn save_segment(&self, held: &Held) -> DiskResult<()> {
         let Some(disk) = &self.disk else { return Ok(()) };
         if disk.store.segments()?.contains(&held.id) {
@@ -99,26 +118,30 @@ impl Inner {
         for held in segments {
             section.write_all(&held.id.to_le_bytes())?;
         }
-        self.save_peers(&mut writer.section(PEERS).map_err(io::Error::other)?)?;
+        let known = self.state.read().peers.known();
+        self.save_peers(&known, &mut writer.section(PEERS).map_err(io::Error::other)?)?;
         let mut section = writer.section(NAMES).map_err(io::Error::other)?;
         self.save_slots(&mut section, |state| state.names.slots(), save_name)?;
         let mut section = writer.section(CONTENTS).map_err(io::Error::other)?;
         self.save_slots(&mut section, |state| state.contents.slots(), save_content)
     }
 
-    fn save_peers(&self, section: &mut impl Write) -> io::Result<()> {
-        let keys = self.state.read().peers.keys();
-        let mut left = keys.as_slice();
+    /// By their ids as well: the number of one that was forgotten meanwhile may be another's, who may be among them too.
+    fn save_peers(&self, known: &[(PeerId, PeerKey)], section: &mut impl Write) -> io::Result<()> {
+        let mut left = known;
         let mut buffer = Vec::new();
         while !left.is_empty() {
             let state = self.state.read();
-            while let Some((key, rest)) = left.split_first()
+            while let Some(((id, key), rest)) = left.split_first()
                 && buffer.len() < PEERS_STEP_BYTES
             {
-                save_peer(&state, *key, &mut buffer);
+                if let Some(peer) = state.peers.get(*key).filter(|peer| peer.id == *id) {
+                    save_peer(peer, &mut buffer);
+                }
                 left = rest;
             }
             drop(state);
+            self.go_on()?;
             section.write_all(&buffer)?;
             buffer.clear();
         }
@@ -137,6 +160,7 @@ impl Inner {
             let state = self.state.read();
             (from..all.min(from + STEP)).for_each(|slot| save(&state, slot, &mut buffer));
             drop(state);
+            self.go_on()?;
             section.write_all(&buffer)?;
             buffer.clear();
         }
@@ -173,8 +197,7 @@ fn save_name(state: &State, slot: u32, into: &mut Vec<u8>) {
 }
 
 /// A peer: its bytes in all, who it is as an announcement tells it, where it stands in its order, its files.
-fn save_peer(state: &State, key: PeerKey, into: &mut Vec<u8>) {
-    let Some(peer) = state.peers.get(key) else { return };
+fn save_peer(peer: &Peer, into: &mut Vec<u8>) {
     let start = into.len();
     into.extend_from_slice(&[0; 8]);
     save_identity(peer, into);
@@ -215,3 +238,6 @@ fn save_identity(peer: &Peer, into: &mut Vec<u8>) {
     into.extend_from_slice(&next_seq.to_le_bytes());
     into.extend_from_slice(&peer.lsn.to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) memtable_names: usize,
     /// Names that nobody knows any more above which segments are rid of them.
     pub(super) dead_names_max: usize,
+    /// Whether a snapshot is being taken, in which what the first said of a size is written after who agreed with it.
+    pub(super) keeps_sizes: bool,
 }
 
 /// The parts of the text index.
@@ -61,6 +63,8 @@ pub(super) struct Text {
     /// Contents whose standing changed while segments were being made, which these must hear of.
     pub(super) risen: Vec<ContentKey>,
     pub(super) makers: usize,
+    /// Whether a segment is taking the place of others: a name may be in two parts for a moment.
+    pub(super) is_replacing: bool,
     /// Names that segments were made without, since nobody knew them any more.
     pub(super) limbo: Vec<NameKey>,
     /// Listed names that nobody knows any more but some segment still holds.
@@ -250,7 +254,7 @@ impl State {
         if content.is_disputed() {
             return self.claims.first(key).unwrap_or(content.size);
         }
-        if content.sources.len() == 0 {
+        if content.sources.len() == 0 && !self.keeps_sizes {
             content.size = size;
         }
         content.size

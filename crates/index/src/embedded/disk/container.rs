@@ -102,12 +102,12 @@ impl ContainerWriter {
         Ok(SectionWriter { container: self })
     }
 
-    /// Writes the end, syncs the file, gives it its name and syncs that.
     /// Bytes written so far.
     pub(crate) const fn written_bytes(&self) -> u64 {
         self.written
     }
 
+    /// Writes the end, syncs the file, gives it its name and syncs that.
     pub(crate) fn finish(mut self) -> DiskResult<()> {
         self.end_block()?;
         self.output.write(&end(&self.sections, self.written))?;
@@ -151,6 +151,15 @@ impl ContainerWriter {
             section.bytes += taken as u64;
         }
         Ok(taken)
+    }
+}
+
+impl Drop for ContainerWriter {
+    /// One that was not finished gives its room back: it may be what fills the disk.
+    fn drop(&mut self) {
+        if self.output.path() != self.store.path_of(self.file) {
+            let _ = self.store.remove_path(self.output.path()); // the next start does it
+        }
     }
 }
 

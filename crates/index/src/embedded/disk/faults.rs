@@ -1,7 +1,7 @@
 //! Every call to the disk failing in turn, with and without a power cut: no acknowledged record is lost, none is
 //! acknowledged that is not there, and every store opens again.
 
-mod files;
+pub(in crate::embedded) mod files;
 
 use std::fs;
 use std::io::Write;

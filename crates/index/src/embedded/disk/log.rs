@@ -2,7 +2,8 @@
 //!
 //! Invariants: records are numbered without gaps in the order of [`Log::append`]. [`Log::wait`] says yes to a record only
 //! once it is on the disk. After a write or sync that failed nothing more is written and every later append and wait
-//! fails with that error: what the file holds then is not known (a system may take a failed sync's bytes for written).
+//! fails with that error: what the file holds then is not known (a system may take a failed sync's bytes for written). A new file
+//! that can't be begun is no such failure: the log goes on in the old one.
 //! Nothing holds the state's lock while the disk works.
 
 use std::collections::VecDeque;
@@ -95,17 +96,24 @@ impl Log {
     }
 
     /// Begins a new file and gives its first record's number: all records before it are on the disk, in other files.
+    ///
+    /// # Errors
+    /// What the new file failed with before it had its name: then the log goes on in the one before. Else as
+    /// [`Log::append`].
     pub(crate) fn rotate(&self) -> DiskResult<u64> {
         let mut state = self.shared.lock();
         state.check_open()?;
         let first = state.next;
         if state.newest < first {
-            state.newest = first;
+            (state.newest, state.refused) = (first, None);
             state.jobs.push_back(Job::Rotate { first });
             self.shared.work.notify_one();
         }
         while state.logs.last() < Some(&first) {
             state.check_whole()?;
+            if let Some((_, error)) = state.refused.as_ref().filter(|(refused, _)| *refused == first) {
+                return Err(error.clone());
+            }
             state = self.shared.wait_done(state);
         }
         Ok(first)
@@ -194,6 +202,8 @@ struct State {
     logs: Vec<u64>,
     /// First record of the newest file there is or will be.
     newest: u64,
+    /// The file that could not be begun last, by its first record.
+    refused: Option<(u64, DiskError)>,
     failed: Option<DiskError>,
     is_closing: bool,
 }
@@ -220,6 +230,7 @@ impl State {
             spare: Vec::new(),
             logs,
             newest: next,
+            refused: None,
             failed: None,
             is_closing: false,
         }
@@ -313,11 +324,27 @@ impl Committer {
     }
 
     fn rotate(&mut self, first: u64) -> DiskResult<()> {
+        if self.shared.lock().logs.last() >= Some(&first) {
+            return Ok(()); // asked for twice, since the first time was refused
+        }
         if !self.is_marked {
             self.mark()?;
         }
         self.output.sync()?; // a file that is not the last is whole
-        self.output = begin(&self.shared.store, self.shared.salt, first)?;
+        match prepare(&self.shared.store, self.shared.salt, first) {
+            Ok(output) => self.output = output,
+            Err(error) => {
+                // Nothing is in it and nothing names it: the file before is as good as it was.
+                self.shared.change(|state| {
+                    if state.newest == first {
+                        state.newest = state.logs.last().copied().unwrap_or_default();
+                    }
+                    state.refused = Some((first, error));
+                });
+                return Ok(());
+            }
+        }
+        self.shared.store.finish(&mut self.output, StoreFile::Log(first))?;
         self.shared.change(|state| state.logs.push(first));
         Ok(())
     }
@@ -333,10 +360,16 @@ impl Drop for Committer {
 
 /// Begins the file of the records from `first` on. One of that name that is there already has none.
 fn begin(store: &StoreDir, salt: u64, first: u64) -> DiskResult<Output> {
-    let file = StoreFile::Log(first);
-    let mut output = store.begin(file)?;
+    let mut output = prepare(store, salt, first)?;
+    store.finish(&mut output, StoreFile::Log(first))?;
+    Ok(output)
+}
+
+/// A file that only has to be given its name.
+fn prepare(store: &StoreDir, salt: u64, first: u64) -> DiskResult<Output> {
+    let output = store.begin(StoreFile::Log(first))?;
     output.write(&Head { salt, first }.encode())?;
-    store.finish(&mut output, file)?;
+    output.sync()?;
     Ok(output)
 }
 

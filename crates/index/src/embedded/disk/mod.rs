@@ -27,7 +27,7 @@ mod container;
 mod sections;
 
 #[cfg(test)]
-mod faults;
+pub(super) mod faults;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 

@@ -86,7 +86,7 @@ impl StoreDir {
         Self::open_with(dir, Arc::new(RealFiles))
     }
 
-    pub(super) fn open_with(dir: &Path, files: Arc<dyn Files>) -> DiskResult<Self> {
+    pub(in crate::embedded) fn open_with(dir: &Path, files: Arc<dyn Files>) -> DiskResult<Self> {
         create_private(dir).map_err(DiskError::io("create", dir))?;
         let lock = lock(dir)?;
         let store = Self { shared: Arc::new(Shared { dir: dir.to_owned(), files, _lock: lock }) };
@@ -226,7 +226,7 @@ impl StoreDir {
         Ok(())
     }
 
-    fn remove_path(&self, path: &Path) -> DiskResult<()> {
+    pub(super) fn remove_path(&self, path: &Path) -> DiskResult<()> {
         match self.shared.files.remove(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(DiskError::io("remove", path)(error))

@@ -14,7 +14,7 @@ use crate::embedded::disk::files::{Files, RealFiles};
 
 /// What a failing call does to those after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::embedded) enum Fault {
     /// They work: a full disk that was given room.
     Once,
     /// They fail as well: a disk that is gone, a process that was killed.
@@ -23,7 +23,7 @@ pub(super) enum Fault {
 
 /// What a power cut leaves of what was not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loss {
+pub(in crate::embedded) enum Loss {
     /// All of it: only the process was killed.
     Nothing,
     /// The names, but no bytes.
@@ -35,7 +35,7 @@ pub(super) enum Loss {
 }
 
 #[derive(Debug)]
-pub(super) struct FaultyFiles {
+pub(in crate::embedded) struct FaultyFiles {
     dir: PathBuf,
     fail_at: usize,
     fault: Fault,
@@ -55,28 +55,28 @@ struct State {
 
 impl FaultyFiles {
     /// An empty directory. Calls count from 1.
-    pub(super) fn new(dir: &Path, fail_at: usize, fault: Fault) -> Self {
+    pub(in crate::embedded) fn new(dir: &Path, fail_at: usize, fault: Fault) -> Self {
         Self { dir: dir.to_owned(), fail_at, fault, state: Mutex::default() }
     }
 
     /// For a process after the one that used this, on a copy of its directory: nothing was synced meanwhile.
-    pub(super) fn restarted(&self, dir: &Path, fail_at: usize, fault: Fault) -> Self {
+    pub(in crate::embedded) fn restarted(&self, dir: &Path, fail_at: usize, fault: Fault) -> Self {
         let state = State { calls: 0, ..self.lock().clone() };
         Self { dir: dir.to_owned(), fail_at, fault, state: Mutex::new(state) }
     }
 
     /// The same disk, working again. Quicker than a real one, for nothing waits for it.
-    pub(super) fn mended(&self) -> Arc<Self> {
+    pub(in crate::embedded) fn mended(&self) -> Arc<Self> {
         Arc::new(self.restarted(&self.dir, usize::MAX, Fault::Once))
     }
 
     /// Whether the failing call came.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(in crate::embedded) fn has_failed(&self) -> bool {
         self.lock().calls >= self.fail_at
     }
 
     /// Makes the directory what it is after a power cut. The program must have ended.
-    pub(super) fn cut_power(&self, loss: Loss) {
+    pub(in crate::embedded) fn cut_power(&self, loss: Loss) {
         let mut state = self.lock();
         if loss == Loss::Nothing {
             return;
