@@ -40,6 +40,11 @@ impl Away {
         self.files += files;
     }
 
+    /// Files of all that are away.
+    pub(super) fn files(&self) -> u64 {
+        self.files
+    }
+
     /// A peer is back.
     pub(super) fn back(&mut self, peer: PeerKey) {
         if let Some(absence) = self.turns.remove(&peer).and_then(|turn| self.queue.remove(&turn)) {

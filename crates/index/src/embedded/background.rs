@@ -3,7 +3,7 @@
 //!
 //! Two threads: one flushes and makes small merges, so that a large merge on the other never keeps new names waiting.
 //! Each works on things that do not change, takes the lock in small steps to read how names stand, and once for a moment
-//! to put the result in the place of what it was made from. What rises meanwhile is told to the result before that.
+//! to put the result in the place of what it was made from. What changes meanwhile is told to the result before that.
 //!
 //! Invariants: a segment that is being merged is reserved, and in use until its successor is. Work that was not ended
 //! when the engine stops is thrown away: nothing was changed by it.
@@ -236,11 +236,11 @@ impl Inner {
         Some(chosen)
     }
 
-    /// From now on what rises is written down. Gives where that begins.
+    /// From now on whatever stands otherwise is written down. Gives where that begins.
     fn begin(&self) -> usize {
         let mut state = self.state.write();
         state.text.makers += 1;
-        state.text.raised.len()
+        state.text.risen.len()
     }
 
     fn standings(&self, names: &[u32]) -> Vec<Option<Standing>> {
@@ -267,9 +267,9 @@ impl Inner {
         let mut told = from;
         loop {
             let state = self.state.read();
-            let more = state.text.raised.get(told..).unwrap_or_default();
+            let more = state.text.risen.get(told..).unwrap_or_default();
             let some: Vec<ContentKey> = more.iter().take(STEP).copied().collect();
-            some.iter().for_each(|key| state.raise(&segment, *key));
+            some.iter().for_each(|key| state.tell(&segment, *key));
             told += some.len();
             if some.len() < STEP {
                 break;
@@ -277,8 +277,8 @@ impl Inner {
         }
         let id = self.next_segment.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.write();
-        let last = state.text.raised.get(told..).unwrap_or_default();
-        last.iter().for_each(|key| state.raise(&segment, *key));
+        let last = state.text.risen.get(told..).unwrap_or_default();
+        last.iter().for_each(|key| state.tell(&segment, *key));
         let [segment] = segment;
         let text = &mut state.text;
         text.frozen.retain(|frozen| memtable.is_none_or(|memtable| !Arc::ptr_eq(frozen, memtable)));
@@ -295,7 +295,7 @@ impl Inner {
         let mut state = self.state.write();
         state.text.makers -= 1;
         if state.text.makers == 0 {
-            state.text.raised = Vec::new();
+            state.text.risen = Vec::new();
         }
     }
 

@@ -141,7 +141,7 @@ struct Progress {
 
 impl Inner {
     /// Carries a plan out, and moves the peer's order to `(epoch, next_seq)`.
-    pub(super) fn carry_out(&self, key: PeerKey, plan: Plan, next: (u64, u64), lsn: u64) {
+    pub(super) fn carry_out(&self, key: PeerKey, plan: &Plan, next: (u64, u64), lsn: u64) {
         let state = self.state.read();
         let Some(manifest) = state.peers.get(key).map(|peer| &peer.manifest) else { return };
         let mut progress = Progress {
@@ -188,14 +188,14 @@ impl Progress {
         if let Some(file) = &change.draft.file {
             let Draft { path_hash, terms, .. } = &change.draft;
             let entered = state.enter(&Arrival { file, path_hash: *path_hash, terms: terms.as_ref() });
-            let paths = self.paths_of(state, key, entered.0);
+            let paths = self.paths_of(state, key, entered.content);
             *paths += 1;
             let is_first = *paths == 1;
             let odd = state.add(key, is_live, is_first, entered, file);
-            self.odd.push((entered.1, odd));
+            self.odd.push((entered.name, odd));
             self.digest.add_all(change.draft.digest);
             self.bytes += u128::from(file.size);
-            edit.after = Some((entered.1, clamp_time(file.modified)));
+            edit.after = Some((entered.name, clamp_time(file.modified)));
         }
         if let Some(before) = &change.before
             && let Some(content) = state.names.get(before.name).map(|name| name.content)

@@ -198,10 +198,11 @@ impl Contents {
         }
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory, without the free slots.
     pub(super) fn bytes(&self) -> u64 {
         let tables: usize = self.shards.iter().map(HashTable::allocation_size).sum();
         self.slots.bytes() + (tables + self.free.capacity() * 4) as u64
+            - (self.free.len() * size_of::<Content>()) as u64
     }
 }
 

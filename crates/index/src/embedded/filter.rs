@@ -95,6 +95,14 @@ impl Filter {
         self.kinds.iter().all(|kinds| kinds.contains(&kind))
     }
 
+    /// Whether nothing but words and one type is asked for.
+    pub(super) fn asks_words_only(&self) -> bool {
+        (self.min_size, self.max_size) == (0, u64::MAX)
+            && self.contents.is_none()
+            && self.without.is_none()
+            && !self.asks_names()
+    }
+
     /// Whether a live content is what is asked for.
     pub(super) fn passes(&self, key: ContentKey, content: &Content) -> bool {
         content.live() > 0

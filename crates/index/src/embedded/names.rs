@@ -324,10 +324,11 @@ impl Names {
         }
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory, without the free slots.
     pub(super) fn bytes(&self) -> u64 {
         let unlisted = self.unlisted.len() * 32;
-        self.slots.bytes() + self.paths.bytes() + (unlisted + self.free.capacity() * 4) as u64
+        let free = (self.free.len() * size_of::<Name>()) as u64;
+        self.slots.bytes() - free + self.paths.bytes() + (unlisted + self.free.capacity() * 4) as u64
     }
 }
 

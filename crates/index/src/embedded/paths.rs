@@ -53,11 +53,12 @@ impl Paths {
         self.free.entry(len).or_default().push(at);
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory, without the free places.
     pub(super) fn bytes(&self) -> u64 {
         let text: usize = self.pieces.iter().map(Vec::capacity).sum();
-        let free: usize = self.free.values().map(|places| places.capacity() * 8).sum();
-        (text + free) as u64
+        let books: usize = self.free.values().map(|places| places.capacity() * 8).sum();
+        let free: usize = self.free.iter().map(|(len, places)| len * places.len()).sum();
+        (text + books - free) as u64
     }
 
     fn range_mut(&mut self, at: u64, len: usize) -> Option<&mut [u8]> {
@@ -66,14 +67,12 @@ impl Paths {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "memory ends before a piece's number does")]
 fn piece(at: u64) -> usize {
-    (at >> PIECE_BITS) as usize
+    usize::try_from(at >> PIECE_BITS).unwrap_or(usize::MAX)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "20 bits")]
 fn place(at: u64) -> usize {
-    (at & (PIECE as u64 - 1)) as usize
+    usize::try_from(at & (PIECE as u64 - 1)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -95,6 +94,8 @@ mod tests {
         let other = "y".repeat(texts[5].len());
         assert_eq!(paths.push(&other), places[5]);
         assert_eq!(paths.get(places[5], other.len()), other);
+        assert!(paths.bytes() <= before + 64);
+        paths.remove(places[6], texts[6].len());
         assert!(paths.bytes() <= before + 64);
     }
 }

@@ -139,7 +139,7 @@ impl Inner {
         let Some(peer) = state.peers.get(key) else { return };
         let plan = batch::plan(&state, &peer.manifest, drafts);
         drop(state);
-        self.carry_out(key, plan, next, lsn);
+        self.carry_out(key, &plan, next, lsn);
         self.flush_when_crowded();
     }
 

@@ -124,7 +124,7 @@ impl Inner {
         }
         drop(state);
         let lsn = self.log_bytes(&record)?;
-        self.carry_out(key, plan, (order.epoch, order.seq + 1), lsn);
+        self.carry_out(key, &plan, (order.epoch, order.seq + 1), lsn);
         drop(turn);
         self.until_durable(lsn)?;
         Ok(Applied { files })
@@ -190,6 +190,7 @@ impl Inner {
         let _turn = self.turn.lock();
         let ended = self.state.read().peers.leases.ended(now);
         ended.iter().for_each(|key| self.leave(*key));
+        self.make_room(now)?;
         let state = self.state.read();
         let mut ids: Vec<PeerId> =
             ended.into_iter().filter_map(|key| state.peers.get(key)).map(|peer| peer.id).collect();
@@ -246,13 +247,39 @@ impl Inner {
     }
 
     fn forget_the_longest_away(&self) -> Result<()> {
+        self.forget_down_to(AWAY_FILES_MAX)
+    }
+
+    /// Near the ceiling those that are away make room for those that are here, as far as it is needed. Memory is given
+    /// back some time after, so the next look is a lease later; the first is a lease after the start, since until then all
+    /// may come back.
+    fn make_room(&self, now: Moment) -> Result<()> {
+        let Some(max) = self.memory_max_bytes else { return Ok(()) };
+        let files_max = {
+            let mut state = self.state.write();
+            let next = *state.next_look.get_or_insert(now.after(limits::LEASE));
+            if now < next {
+                return Ok(());
+            }
+            state.next_look = Some(now.after(limits::LEASE));
+            let used = state.memory().total_bytes;
+            let Some(above) = used.checked_sub(max / 100 * 95).filter(|above| *above > 0) else {
+                return Ok(());
+            };
+            let files = u128::from(state.known_files) * u128::from(above) / u128::from(used.max(1));
+            state
+                .peers
+                .away
+                .files()
+                .saturating_sub(u64::try_from(files).unwrap_or(u64::MAX).saturating_add(1))
+        };
+        self.forget_down_to(files_max)
+    }
+
+    /// Forgets those away the longest until the others have at most so many files.
+    fn forget_down_to(&self, files_max: u64) -> Result<()> {
         loop {
             let mut state = self.state.write();
-            let files_max = match self.memory_max_bytes {
-                // Near the ceiling those that are away make room for those that are here.
-                Some(max) if state.memory().total_bytes > max / 100 * 95 => 0,
-                _ => AWAY_FILES_MAX,
-            };
             let Some(key) = state.peers.away.forget(AWAY_PEERS_MAX, files_max) else { return Ok(()) };
             let id = state.peers.get(key).map(|peer| peer.id);
             drop(state);
@@ -303,3 +330,6 @@ fn stranger(id: PeerId, what: &Announcement, address: SocketAddr) -> Peer {
         has_left: false,
     }
 }
+
+#[cfg(test)]
+mod tests;

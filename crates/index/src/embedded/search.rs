@@ -86,6 +86,7 @@ impl Search<'_> {
             is_exact: true,
             looked_at: 0,
             windows: 0,
+            is_counted: false,
             read: 0,
             terms: NameTerms::default(),
         };
@@ -110,6 +111,8 @@ struct Tally<'a> {
     is_exact: bool,
     looked_at: usize,
     windows: usize,
+    /// Whether what is sure was counted already.
+    is_counted: bool,
     /// Names whose words were read.
     read: usize,
     terms: NameTerms,
@@ -153,39 +156,87 @@ impl<'a> Tally<'a> {
         let mut window = 0;
         while let Some(next) = part.plan.next(window) {
             window = next + 1;
+            let counts = self.is_counting();
             let mask = Mask::of(self, part, next);
-            if mask.is_empty() || !self.may_go_on() || !part.plan.fill(next, bits) {
+            if (mask.is_empty() && !counts) || !self.may_go_on() || !part.plan.fill(next, bits) {
                 continue;
             }
             self.windows += 1;
-            for word in 0..bits.anywhere.len() {
-                self.look_at_word(part, (next, word), mask.word(word, bits), bits);
+            match part.segment.filter(|_| self.counts_by_marks()) {
+                Some(segment) => self.look_by_marks(part, segment, (next, counts), bits),
+                None => {
+                    for word in 0..bits.anywhere.len() {
+                        self.look_at_word(part, (next, word), mask.word(word, bits, counts), bits);
+                    }
+                }
             }
         }
     }
 
+    /// Whether what is counted can be told by a segment's marks alone.
+    fn counts_by_marks(&self) -> bool {
+        self.search.sort == Sort::Rank && self.search.filter.asks_words_only()
+    }
+
+    /// Counts by the marks of a segment, and looks only at those names that may be among the best.
+    fn look_by_marks(
+        &mut self,
+        part: &Part<'a>,
+        segment: &Segment,
+        (window, counts): (usize, bool),
+        bits: &mut Bits,
+    ) {
+        for word in 0..bits.anywhere.len() {
+            if bits.anywhere[word] == 0 {
+                continue;
+            }
+            let first = window * (WINDOW / 64) + word;
+            let (used, sole) = segment.marks(first);
+            bits.anywhere[word] &= used;
+            if counts {
+                let sure = bits.anywhere[word] & !bits.check[word];
+                self.total += u64::from((sure & sole).count_ones());
+                for bit in ones(sure & !sole) {
+                    let content = part.contents.get(first * 64 + bit).map(|key| ContentKey::from(*key));
+                    self.total += u64::from(content.is_some_and(|key| self.seen.insert(key)));
+                }
+            }
+        }
+        self.is_counted = true;
+        // The worst of the page gets better from block to block, so that more and more can be left out.
+        for block in 0..WINDOW / BLOCK {
+            let mask = Mask::of_block(self, part, window * (WINDOW / BLOCK) + block);
+            for word in block * (BLOCK / 64)..(block + 1) * (BLOCK / 64) {
+                let checked = if counts { bits.check[word] } else { 0 };
+                let left = (mask.of(word, bits) | checked) & bits.anywhere[word];
+                self.look_at_word(part, (window, word), left, bits);
+            }
+        }
+        self.is_counted = false;
+    }
+
     /// Looks at the candidates of one word of a window's bits. First at how many sources each has: these lie all over
     /// memory, and looking at one after the other without a decision between them lets them come at the same time.
-    fn look_at_word(&mut self, part: &Part<'a>, (window, word): (usize, usize), mut left: u64, bits: &Bits) {
-        let state = self.search.state;
-        let mut candidates = [(0_u8, None::<&'a Content>, 0_u32); 64];
-        let mut count = 0;
-        while left != 0 {
-            let bit = left.trailing_zeros();
-            left &= left - 1;
-            let at = window * WINDOW + word * 64 + bit as usize;
-            let content = part.contents.get(at).and_then(|key| state.contents.get(ContentKey::from(*key)));
-            candidates[count] = (bit.to_le_bytes()[0], content, content.map_or(0, Content::live));
-            count += 1;
+    fn look_at_word(&mut self, part: &Part<'a>, (window, word): (usize, usize), mask: u64, bits: &Bits) {
+        if mask == 0 {
+            return;
         }
-        for (bit, content, live) in &candidates[..count] {
-            let at = window * WINDOW + word * 64 + usize::from(*bit);
-            let (Some(content), true) = (content, *live > 0) else { continue };
-            if let (Some(name), Some(key)) = (part.names.get(at), part.contents.get(at)) {
+        let state = self.search.state;
+        let first = window * WINDOW + word * 64;
+        let content = |bit: usize| {
+            let key = ContentKey::from(*part.contents.get(first + bit)?);
+            Some((key, state.contents.get(key)?))
+        };
+        let mut live = 0_u64;
+        for bit in ones(mask) {
+            let is_live = content(bit).is_some_and(|(_, content)| content.live() > 0);
+            live |= u64::from(is_live) << bit;
+        }
+        for bit in ones(live) {
+            if let (Some(content), Some(name)) = (content(bit), part.names.get(first + bit)) {
                 let is_set = |plane: &[u64; 256]| plane[word] >> bit & 1 == 1;
                 let place = if is_set(&bits.in_file) { Place::File } else { Place::Folder };
-                let key = ContentKey::from(*key);
-                self.look_at(NameKey::from(*name), (key, content), place, is_set(&bits.check));
+                self.look_at(NameKey::from(*name), content, place, is_set(&bits.check));
             }
         }
     }
@@ -227,9 +278,10 @@ impl<'a> Tally<'a> {
         } else {
             place
         };
-        if is_only || self.seen.insert(content_key) {
+        let is_counted = self.is_counted && !must_check;
+        if !is_counted && (is_only || self.seen.insert(content_key)) {
             self.total += 1;
-        } else if self.search.sort != Sort::Rank {
+        } else if !is_counted && self.search.sort != Sort::Rank {
             return;
         }
         if let Some(standing) = self.standing(key, content, place, is_only) {
@@ -333,44 +385,62 @@ impl<'a> Tally<'a> {
 
 /// Which candidates of a window are looked at.
 struct Mask {
-    /// Of each block: those in the file's own name, and the others.
-    blocks: Option<[(bool, bool); WINDOW / BLOCK]>,
+    blocks: [BlockMask; WINDOW / BLOCK],
+}
+
+/// Which candidates of a block can be among the best.
+#[derive(Debug, Clone, Copy)]
+struct BlockMask {
+    in_file: bool,
+    in_folders: bool,
 }
 
 impl Mask {
     fn of(tally: &Tally<'_>, part: &Part<'_>, window: usize) -> Self {
-        let (Some(segment), false) = (part.segment, tally.is_counting()) else {
-            return Self { blocks: None };
-        };
-        let Some(Standing::Rank(place, Reverse(live), hash)) = tally.worst() else {
-            return Self { blocks: None };
-        };
-        let blocks = std::array::from_fn(|at| {
-            let block = window * (WINDOW / BLOCK) + at;
-            if block * BLOCK >= part.names.len() {
-                return (false, false);
-            }
-            let can_pass = may_beat(segment.bound(block), *live, hash_prefix(hash));
-            match place {
-                Place::File => (can_pass, false),
-                Place::Folder => (true, can_pass),
-            }
-        });
-        Self { blocks: Some(blocks) }
+        let first = window * (WINDOW / BLOCK);
+        Self { blocks: std::array::from_fn(|at| Self::of_block(tally, part, first + at)) }
+    }
+
+    fn of_block(tally: &Tally<'_>, part: &Part<'_>, block: usize) -> BlockMask {
+        let all = BlockMask { in_file: true, in_folders: true };
+        let (Some(segment), Sort::Rank) = (part.segment, tally.search.sort) else { return all };
+        let Some(Standing::Rank(place, Reverse(live), hash)) = tally.worst() else { return all };
+        if block * BLOCK >= part.names.len() {
+            return BlockMask { in_file: false, in_folders: false };
+        }
+        let can_pass = may_beat(segment.bound(block), *live, hash_prefix(hash));
+        match place {
+            Place::File => BlockMask { in_file: can_pass, in_folders: false },
+            Place::Folder => BlockMask { in_file: true, in_folders: can_pass },
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.blocks.is_some_and(|blocks| blocks.iter().all(|block| *block == (false, false)))
+        self.blocks.iter().all(|block| !block.in_file && !block.in_folders)
     }
 
-    fn word(&self, word: usize, bits: &Bits) -> u64 {
-        let Some(blocks) = &self.blocks else { return bits.anywhere[word] };
-        match blocks[word / (BLOCK / 64)] {
+    fn word(&self, word: usize, bits: &Bits, counts: bool) -> u64 {
+        if counts { bits.anywhere[word] } else { self.blocks[word / (BLOCK / 64)].of(word, bits) }
+    }
+}
+
+impl BlockMask {
+    fn of(self, word: usize, bits: &Bits) -> u64 {
+        match (self.in_file, self.in_folders) {
             (_, true) => bits.anywhere[word],
             (true, false) => bits.in_file[word],
             (false, false) => 0,
         }
     }
+}
+
+/// The places of the ones of a word.
+fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(bit)
+    })
 }
 
 /// Whether a block can hold a content that stands before one of so many sources and such a hash.

@@ -73,9 +73,13 @@ impl Sources {
         ats.filter_map(move |at| self.slot(list, at)).map(PeerKey::from)
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory, without the free blocks.
     pub(super) fn bytes(&self) -> u64 {
-        self.classes.iter().map(|class| class.slots.bytes() + (class.free.capacity() * 4) as u64).sum()
+        let of = |(size, class): (usize, &Class)| {
+            let free = (class.free.len() * 4) << size;
+            class.slots.bytes() + (class.free.capacity() * 4) as u64 - free as u64
+        };
+        self.classes.iter().enumerate().map(of).sum()
     }
 
     /// Moves a list into a block for `len` numbers.

@@ -14,12 +14,13 @@ use peerage_wire::{FileEntry, Kind, SharePath};
 
 use super::arena::{ContentKey, NameKey, PeerKey};
 use super::claims::Claims;
-use super::contents::Contents;
+use super::contents::{Content, Contents};
 use super::manifest::{Manifest, Odd};
-use super::names::{Names, clamp_time};
+use super::names::{Name, Names, clamp_time};
 use super::peers::Peers;
 use super::segments::{Memtable, Segment, Standing};
 use super::sources::Sources;
+use crate::Moment;
 use crate::terms::NameTerms;
 
 /// Names in the memtable above which it is flushed: small enough that every search can look at all of it.
@@ -41,6 +42,8 @@ pub(super) struct State {
     pub(super) live_contents: u64,
     /// Registrations of all known peers.
     pub(super) known_files: u64,
+    /// When to look next whether memory is short.
+    pub(super) next_look: Option<Moment>,
     /// Names in the memtable above which it is flushed.
     pub(super) memtable_names: usize,
     /// Names that nobody knows any more above which segments are rid of them.
@@ -55,8 +58,8 @@ pub(super) struct Text {
     /// Full ones that are being made into segments.
     pub(super) frozen: Vec<Arc<Memtable>>,
     pub(super) segments: Vec<Held>,
-    /// Contents whose bounds rose while segments were being made, which these must hear of.
-    pub(super) raised: Vec<ContentKey>,
+    /// Contents whose standing changed while segments were being made, which these must hear of.
+    pub(super) risen: Vec<ContentKey>,
     pub(super) makers: usize,
     /// Names that segments were made without, since nobody knew them any more.
     pub(super) limbo: Vec<NameKey>,
@@ -73,6 +76,15 @@ pub(super) struct Held {
     pub(super) segment: Arc<Segment>,
 }
 
+/// Where an arrival belongs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entered {
+    pub(super) content: ContentKey,
+    pub(super) name: NameKey,
+    /// Whether the name was put into the memtable just now, so that no segment can have it.
+    pub(super) is_fresh: bool,
+}
+
 /// A file that a peer registers, as it was looked at beforehand.
 pub(super) struct Arrival<'a> {
     pub(super) file: &'a FileEntry,
@@ -84,11 +96,11 @@ pub(super) struct Arrival<'a> {
 
 impl State {
     /// The content and the name that an arrival has, new ones where there are none.
-    pub(super) fn enter(&mut self, arrival: &Arrival<'_>) -> (ContentKey, NameKey) {
+    pub(super) fn enter(&mut self, arrival: &Arrival<'_>) -> Entered {
         let file = arrival.file;
         let key =
             self.contents.find(&file.hash).unwrap_or_else(|| self.contents.insert(file.hash, file.size));
-        (key, self.name(key, arrival))
+        self.name(key, arrival)
     }
 
     /// A peer registers a file of a content under a name that it does not have. `is_first` tells whether it had the
@@ -98,14 +110,18 @@ impl State {
         peer: PeerKey,
         is_live: bool,
         is_first: bool,
-        (key, name): (ContentKey, NameKey),
+        entered: Entered,
         file: &FileEntry,
     ) -> Odd {
+        let Entered { content: key, name, is_fresh } = entered;
         let time = clamp_time(file.modified);
+        let mut is_changed = false;
         if let Some(name) = self.names.get_mut(name) {
-            name.modified = if name.known() == 0 { time } else { name.modified.max(time) };
+            let was_known = name.known() > 0;
+            name.modified = if was_known { name.modified.max(time) } else { time };
             name.count_known(true);
             name.live += u32::from(is_live);
+            is_changed = is_live && name.live == 1 && !is_fresh;
         }
         let first = self.first_size(key, file.size);
         if file.size != first {
@@ -122,8 +138,12 @@ impl State {
             self.files += 1;
             self.bytes += u128::from(file.size);
             if is_first {
-                self.come(key);
+                is_changed |= self.come(key);
             }
+        }
+        let is_alone = is_fresh && self.contents.get(key).is_some_and(Content::has_one_name);
+        if is_changed && !is_alone {
+            self.tell_all(key);
         }
         Odd {
             size: (file.size != first).then_some(file.size),
@@ -163,6 +183,7 @@ impl State {
             }
         }
         if is_free {
+            self.tell_all(key);
             self.promote(key);
         }
     }
@@ -183,8 +204,10 @@ impl State {
             let Some(content) = self.names.get(name).map(|name| name.content) else { continue };
             let is_counted = manifest.repeats(content).is_some() && !seen.insert(content);
             let size = u128::from(odd.size.unwrap_or_else(|| self.said_first(content)));
+            let mut is_changed = false;
             if let Some(name) = self.names.get_mut(name) {
                 name.live = if is_coming { name.live + 1 } else { name.live.saturating_sub(1) };
+                is_changed = name.live == u32::from(is_coming);
             }
             match is_coming {
                 true => (self.files, self.bytes) = (self.files + 1, self.bytes + size),
@@ -192,13 +215,16 @@ impl State {
             }
             match (is_counted, is_coming) {
                 (true, _) => {}
-                (false, true) => self.come(content),
+                (false, true) => is_changed |= self.come(content),
                 (false, false) => self.go(content),
+            }
+            if is_changed {
+                self.tell_all(content);
             }
             if !is_coming && self.names.get(name).is_some_and(|name| name.live == 0 && name.is_listed()) {
                 self.promote(content);
             }
-            if self.contents.get(content).is_some_and(super::contents::Content::is_disputed) {
+            if self.contents.get(content).is_some_and(Content::is_disputed) {
                 self.decide(content);
             }
         }
@@ -206,7 +232,7 @@ impl State {
 
     /// Works out a disputed content's size anew.
     pub(super) fn decide(&mut self, key: ContentKey) {
-        let Some(live) = self.contents.get(key).map(super::contents::Content::live) else { return };
+        let Some(live) = self.contents.get(key).map(Content::live) else { return };
         let paths = |peer: PeerKey| {
             let is_live = self.peers.leases.is_live(peer);
             let peer = self.peers.get(peer).filter(|_| is_live)?;
@@ -257,21 +283,29 @@ impl State {
         let standing = |number: &u32| {
             let name = self.names.get(NameKey::from(*number)).filter(|name| name.known() > 0)?;
             let content = self.contents.get(name.content)?;
-            Some(Standing { live: content.live(), hash_prefix: content.hash_prefix() })
+            Some(standing_of(name, content))
         };
         names.iter().map(standing).collect()
     }
 
-    /// Tells the segments that a content has more sources than their bounds may know.
-    pub(super) fn raise(&self, segments: &[Arc<Segment>], key: ContentKey) {
-        self.raise_in(segments.iter().map(AsRef::as_ref), key);
+    /// Tells segments how the names of a content stand now.
+    pub(super) fn tell(&self, segments: &[Arc<Segment>], key: ContentKey) {
+        self.tell_each(&segments.iter().map(AsRef::as_ref), key);
     }
 
-    fn raise_in<'a>(&self, segments: impl Iterator<Item = &'a Segment> + Clone, key: ContentKey) {
+    fn tell_each<'a>(&self, segments: &(impl Iterator<Item = &'a Segment> + Clone), key: ContentKey) {
         let Some(content) = self.contents.get(key) else { return };
-        for (name, _) in self.names.listed(content) {
+        for (key, name) in self.names.listed(content) {
             // A name is in one of them, or still in a memtable.
-            let _ = segments.clone().any(|segment| segment.raise(name.into(), content.live()));
+            let _ = segments.clone().any(|segment| segment.tell(key.into(), standing_of(name, content)));
+        }
+    }
+
+    /// Tells all segments how the names of a content stand now, and those that are being made.
+    fn tell_all(&mut self, key: ContentKey) {
+        self.tell_each(&self.text.segments.iter().map(|held| held.segment.as_ref()), key);
+        if self.text.makers > 0 {
+            self.text.risen.push(key);
         }
     }
 
@@ -331,8 +365,10 @@ impl State {
     }
 
     /// The name that an arrival has, a new one where there is none.
-    fn name(&mut self, key: ContentKey, arrival: &Arrival<'_>) -> NameKey {
-        let Some(content) = self.contents.get_mut(key) else { return NameKey::from(u32::MAX) };
+    fn name(&mut self, key: ContentKey, arrival: &Arrival<'_>) -> Entered {
+        let nowhere = Entered { content: key, name: NameKey::from(u32::MAX), is_fresh: false };
+        let Some(content) = self.contents.get_mut(key) else { return nowhere };
+        let had_one = content.has_one_name();
         let path = &arrival.file.path;
         let (name, is_listed) = match self.names.find(key, content, path.as_str(), arrival.path_hash) {
             Some(name) => {
@@ -349,14 +385,21 @@ impl State {
         } else if is_back {
             self.text.dead = self.text.dead.saturating_sub(1);
         }
-        name
+        if had_one && !self.contents.get(key).is_some_and(Content::has_one_name) {
+            self.tell_all(key);
+        }
+        Entered { content: key, name, is_fresh: is_listed }
     }
 
     /// A listed name of a content is used by nobody here any more: one that was not listed may take its place.
     fn promote(&mut self, key: ContentKey) {
         let Some(content) = self.contents.get_mut(key) else { return };
+        let had_one = content.has_one_name();
         if let Some(name) = self.names.promote(key, content) {
             self.list_again(name);
+            if had_one {
+                self.tell_all(key);
+            }
         }
     }
 
@@ -383,16 +426,12 @@ impl State {
         }
     }
 
-    fn come(&mut self, key: ContentKey) {
-        let Some(content) = self.contents.get_mut(key) else { return };
+    /// One live source more. Gives whether a bound may be too low for it now.
+    fn come(&mut self, key: ContentKey) -> bool {
+        let Some(content) = self.contents.get_mut(key) else { return false };
         let live = content.count(true);
         self.live_contents += u64::from(live == 1);
-        if live.is_power_of_two() {
-            self.raise_in(self.text.segments.iter().map(|held| held.segment.as_ref()), key);
-            if self.text.makers > 0 {
-                self.text.raised.push(key);
-            }
-        }
+        live.is_power_of_two()
     }
 
     fn go(&mut self, key: ContentKey) {
@@ -401,5 +440,14 @@ impl State {
             let live = content.count(false);
             self.live_contents -= u64::from(before == 1 && live == 0);
         }
+    }
+}
+
+fn standing_of(name: &Name, content: &Content) -> Standing {
+    Standing {
+        live: content.live(),
+        hash_prefix: content.hash_prefix(),
+        is_used: name.live > 0,
+        is_sole: content.has_one_name(),
     }
 }

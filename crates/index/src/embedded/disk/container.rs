@@ -189,6 +189,7 @@ impl Container {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn sections(&self) -> &[Section] {
         &self.sections
     }

@@ -89,6 +89,7 @@ impl Log {
     }
 
     /// The last record that is on the disk, with all before it.
+    #[cfg(test)]
     pub(crate) fn durable_lsn(&self) -> u64 {
         self.shared.lock().durable
     }

@@ -28,10 +28,11 @@ pub(crate) struct Replayed {
 /// The end of a log that was cut off.
 #[derive(Debug, Clone)]
 pub(crate) struct Cut {
+    #[cfg_attr(not(test), expect(dead_code, reason = "people are told how much; tests look where"))]
     pub(crate) file: PathBuf,
+    #[cfg_attr(not(test), expect(dead_code, reason = "people are told how much; tests look where"))]
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
-    pub(crate) why: &'static str,
 }
 
 /// Visits all records, with their number and bytes, after the one numbered `after` (that of the snapshot that was read; 0 without one) and makes the
@@ -137,11 +138,10 @@ fn settle(store: &StoreDir, read: &LogRead) -> DiskResult<Option<Cut>> {
         output.write(&frame::mark(scan.head.salt, scan.next - 1))?;
     }
     output.sync()?;
-    Ok(scan.broken.as_ref().map(|broken| Cut {
+    Ok(scan.broken.as_ref().map(|_| Cut {
         file: read.path.clone(),
         offset: scan.end,
         bytes: read.bytes - scan.end,
-        why: broken.why,
     }))
 }
 

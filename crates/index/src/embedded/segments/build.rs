@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::dictionary::{self, Dictionary, PAIR};
-use super::members::{self, Key, Kinds, Members};
+use super::members::{self, Key, Kinds, Marks, Members};
 use super::postings::{self, Postings};
 use super::segment::{Ready, Segment};
 use super::triples;
@@ -29,10 +29,14 @@ impl Segment {
         order.sort_unstable();
         let mut places = vec![GONE; table.len()];
         let mut kinds = Kinds::new(order.len());
+        let marks = Marks::new(order.len());
         for (place, key) in (0..).zip(&order) {
             let at = key.source as usize;
             places[at] = place;
             kinds.set(place as usize, table.kind_number(at));
+            if let Some(Some(standing)) = standings.get(at) {
+                marks.set(place as usize, *standing);
+            }
         }
         let mut by_name: Vec<u32> = (0..).take(order.len()).collect();
         let of = |place: u32, numbers: &[u32]| numbers[order[place as usize].source as usize];
@@ -40,7 +44,7 @@ impl Segment {
         let column = |numbers: &[u32]| order.iter().map(|key| numbers[key.source as usize]).collect();
         let (classes, min_hashes) = members::bounds(&order);
         let (names, contents) = (column(table.names()), column(table.contents()));
-        let members = Members { names, contents, by_name: by_name.into(), kinds, classes, min_hashes };
+        let members = Members { names, contents, by_name: by_name.into(), kinds, classes, min_hashes, marks };
         let terms = table.sorted_terms();
         let mut writer = Writer::new(order.len(), terms.len(), 0, 0);
         let mut values = Vec::new();

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::dictionary::Dictionary;
-use super::members::{KIND_BITS, Kinds, Members};
+use super::members::{KIND_BITS, Kinds, Marks, Members};
 use super::postings::Postings;
 use super::segment::{Ready, Segment};
 use super::triples::Triples;
@@ -101,7 +101,9 @@ fn read_members(parts: &mut Parts<'_>) -> Result<Members, Damaged> {
         && classes.len() == names.len().div_ceil(BLOCK)
         && min_hashes.len() == classes.len();
     let kinds = Kinds { planes };
-    let members = Members { names, contents, by_name, kinds, classes, min_hashes };
+    // Marks are not kept: nobody is here when a piece is read.
+    let marks = Marks::new(names.len());
+    let members = Members { names, contents, by_name, kinds, classes, min_hashes, marks };
     if is_whole { Ok(members) } else { Err(Damaged("its names")) }
 }
 

@@ -160,7 +160,12 @@ fn print_disk(segment: &Segment) {
 fn print_raise(segment: &Segment) {
     let mut random = Random(5);
     let start = Instant::now();
-    let found = (0..100_000).filter(|_| segment.raise(random.below(segment.names().len()) as u32, 1)).count();
+    let found = (0..100_000)
+        .filter(|_| {
+            let standing = Standing { live: 1, hash_prefix: 0, is_used: true, is_sole: true };
+            segment.tell(random.below(segment.names().len()) as u32, standing)
+        })
+        .count();
     println!("raise {:.2?} ({found} of 100000 here)", start.elapsed() / 100_000);
 }
 
@@ -286,7 +291,12 @@ impl World {
         let standing = |name: &u32| {
             let mut random = Random(u64::from(*name) << 20);
             let live = (1.0 / random.part().max(1e-5)) as u32;
-            Some(Standing { live, hash_prefix: (random.next() >> 32) as u32 })
+            Some(Standing {
+                live,
+                hash_prefix: (random.next() >> 32) as u32,
+                is_used: live > 0,
+                is_sole: true,
+            })
         };
         names.iter().map(standing).collect()
     }

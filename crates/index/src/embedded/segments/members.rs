@@ -4,7 +4,7 @@
 //! block's class is at least that of each of its names, as long as every rise is told.
 
 use std::cmp::Reverse;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use peerage_wire::Kind;
 
@@ -23,6 +23,16 @@ pub(super) struct Members {
     pub(super) kinds: Kinds,
     pub(super) classes: Box<[AtomicU8]>,
     pub(super) min_hashes: Box<[u32]>,
+    pub(super) marks: Marks,
+}
+
+/// Bitmaps that change with what is told: they let a search count names without looking at each.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// Names that a live source uses.
+    used: Box<[AtomicU64]>,
+    /// Names whose content goes by no other.
+    sole: Box<[AtomicU64]>,
 }
 
 /// Each name's kind, as three bitmaps: a bit of the kind each.
@@ -51,11 +61,12 @@ impl Members {
         self.names.len()
     }
 
-    pub(super) fn raise(&self, name: u32, live: u32) -> bool {
+    pub(super) fn tell(&self, name: u32, standing: Standing) -> bool {
         let Some(ordinal) = self.ordinal(name) else { return false };
         if let Some(class) = self.classes.get(ordinal / BLOCK) {
-            class.fetch_max(class_of(live), Ordering::Relaxed);
+            class.fetch_max(class_of(standing.live), Ordering::Relaxed);
         }
+        self.marks.set(ordinal, standing);
         true
     }
 
@@ -97,7 +108,34 @@ impl Members {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let kinds: usize = self.kinds.planes.iter().map(|plane| plane.len() * 8).sum();
-        self.names.len() * 12 + kinds + self.classes.len() * 5
+        let marks = (self.marks.used.len() + self.marks.sole.len()) * 8;
+        self.names.len() * 12 + kinds + marks + self.classes.len() * 5
+    }
+}
+
+impl Marks {
+    /// Nothing is marked yet.
+    pub(super) fn new(names: usize) -> Self {
+        let none = || std::iter::repeat_with(AtomicU64::default).take(names.div_ceil(64)).collect();
+        Self { used: none(), sole: none() }
+    }
+
+    pub(super) fn set(&self, ordinal: usize, standing: Standing) {
+        let bit = 1 << (ordinal % 64);
+        for (plane, is_set) in [(&self.used, standing.is_used), (&self.sole, standing.is_sole)] {
+            let Some(word) = plane.get(ordinal / 64) else { continue };
+            if is_set {
+                word.fetch_or(bit, Ordering::Relaxed);
+            } else {
+                word.fetch_and(!bit, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Of 64 names from a multiple of 64 on: those that are used, and those whose content goes by no other name.
+    pub(super) fn of_word(&self, word: usize) -> (u64, u64) {
+        let of = |plane: &[AtomicU64]| plane.get(word).map_or(0, |word| word.load(Ordering::Relaxed));
+        (of(&self.used), of(&self.sole))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Standing;
 use super::build::{Bitset, GONE, Writer, moved};
-use super::members::{self, Key, Kinds, Members};
+use super::members::{self, Key, Kinds, Marks, Members};
 use super::segment::Segment;
 
 /// Names or terms after which it is asked whether to stop.
@@ -22,7 +22,7 @@ impl Segment {
         stop: &AtomicBool,
     ) -> Option<Self> {
         let order = order(pieces, standings, stop)?;
-        let (members, places) = members(pieces, &order, stop)?;
+        let (members, places) = members(pieces, standings, &order, stop)?;
         drop(order);
         let texts = pieces.iter().map(|piece| piece.dictionary.text_bytes().len()).sum();
         // Pages that are asked for and never written to take no memory.
@@ -72,7 +72,12 @@ fn order(
 }
 
 /// The members in their new order, and where each name went.
-fn members(pieces: &[Arc<Segment>], order: &[Key], stop: &AtomicBool) -> Option<(Members, Vec<u32>)> {
+fn members(
+    pieces: &[Arc<Segment>],
+    standings: &[Vec<Option<Standing>>],
+    order: &[Key],
+    stop: &AtomicBool,
+) -> Option<(Members, Vec<u32>)> {
     let mut places = vec![GONE; pieces.iter().map(|piece| piece.members.len()).sum()];
     for (place, key) in (0..).zip(order) {
         places[key.source as usize] = place;
@@ -80,13 +85,17 @@ fn members(pieces: &[Arc<Segment>], order: &[Key], stop: &AtomicBool) -> Option<
     go_on(stop)?;
     let (mut names, mut contents) = (vec![0; order.len()], vec![0; order.len()]);
     let mut kinds = Kinds::new(order.len());
-    for (base, piece) in bases(pieces) {
+    let marks = Marks::new(order.len());
+    for ((base, piece), standings) in bases(pieces).zip(standings) {
         let members = &piece.members;
         for (at, (name, content)) in members.names.iter().zip(&members.contents).enumerate() {
             let place = places[base + at] as usize;
             if let (Some(to_name), Some(to_content)) = (names.get_mut(place), contents.get_mut(place)) {
                 (*to_name, *to_content) = (*name, *content);
                 kinds.set(place, members.kinds.get(at));
+                if let Some(Some(standing)) = standings.get(at) {
+                    marks.set(place, *standing);
+                }
             }
         }
         go_on(stop)?;
@@ -94,7 +103,7 @@ fn members(pieces: &[Arc<Segment>], order: &[Key], stop: &AtomicBool) -> Option<
     let by_name = by_name(pieces, &places, order.len());
     let (classes, min_hashes) = members::bounds(order);
     let (names, contents) = (names.into(), contents.into());
-    Some((Members { names, contents, by_name, kinds, classes, min_hashes }, places))
+    Some((Members { names, contents, by_name, kinds, classes, min_hashes, marks }, places))
 }
 
 /// The new places in order of the names' numbers: each piece has its own in that order.

@@ -50,13 +50,17 @@ const WINDOW_WORDS: usize = WINDOW / 64;
 /// A window as bits.
 type Window = [u64; WINDOW_WORDS];
 
-/// What the order of a segment depends on.
+/// How a name stands: what its place in a segment depends on, and what is noted at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
     /// Live sources of the name's content.
     pub(super) live: u32,
     /// The first four bytes of its hash, the first the most significant.
     pub(super) hash_prefix: u32,
+    /// Whether a live source uses this name.
+    pub(super) is_used: bool,
+    /// Whether the content goes by no other name.
+    pub(super) is_sole: bool,
 }
 
 /// What no name of a block goes beyond.

@@ -89,6 +89,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Starts over, so that the first window can be asked for again.
+    #[cfg(test)]
     pub(in crate::embedded) fn rewind(&mut self) {
         self.clauses.iter_mut().flatten().chain(&mut self.without).for_each(RunPlan::rewind);
     }
@@ -216,6 +217,7 @@ impl<'a> RunPlan<'a> {
         self.sets.first().map_or(usize::MAX, Union::count)
     }
 
+    #[cfg(test)]
     fn rewind(&mut self) {
         self.sets.iter_mut().for_each(Union::rewind);
         if let Certainty::SureOf(sure) = &mut self.certainty {

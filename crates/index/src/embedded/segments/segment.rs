@@ -1,4 +1,4 @@
-//! A piece of the text index: never changed once made, but for its bounds.
+//! A piece of the text index: never changed once made, but for its bounds and marks.
 //!
 //! Where many terms begin with the same letters, their lists are also kept united: a search for such a beginning reads
 //! one list in place of thousands. Long lists, which are few, are left out there, since they are most of the memory.
@@ -15,7 +15,7 @@ use super::plan::{Plan, Words};
 use super::postings::Postings;
 use super::triples::{self, Triples};
 use super::union::Union;
-use super::{Bound, WINDOW};
+use super::{Bound, Standing, WINDOW};
 use crate::query::{Pattern, Query};
 
 /// A piece of the text index.
@@ -48,9 +48,14 @@ impl Segment {
         &self.members.contents
     }
 
-    /// Tells that a name's content has so many live sources now, and whether the name is here.
-    pub(in crate::embedded) fn raise(&self, name: u32, live: u32) -> bool {
-        self.members.raise(name, live)
+    /// Tells how a name stands now: its block's bound is at least that. Gives whether the name is here.
+    pub(in crate::embedded) fn tell(&self, name: u32, standing: Standing) -> bool {
+        self.members.tell(name, standing)
+    }
+
+    /// Of 64 names from a multiple of 64 on: those that a live source uses, and those whose content goes by no other.
+    pub(in crate::embedded) fn marks(&self, word: usize) -> (u64, u64) {
+        self.members.marks.of_word(word)
     }
 
     /// What no name of a block goes beyond.

@@ -31,7 +31,7 @@ fn corpus(names: usize) -> impl Strategy<Value = Corpus> {
     prop::collection::vec(name, 1..names).prop_map(|names| {
         let known = (0_u32..).map(|number| number * 7 % 120).zip(names);
         let known = known.filter_map(|(number, (path, kind, standing))| {
-            let standing = standing.map(|(live, hash_prefix)| Standing { live, hash_prefix });
+            let standing = standing.map(|(live, hash_prefix)| self::standing(live, hash_prefix));
             Some((number, Known { path: SharePath::parse(&path).ok()?, kind: Kind::ALL[kind], standing }))
         });
         known.collect()
@@ -54,7 +54,7 @@ fn standings(names: &[u32], corpus: &Corpus) -> Vec<Option<Standing>> {
 fn merged(corpus: &Corpus) -> Segment {
     let part = |part: u32| {
         let table = table(corpus.iter().filter(|(number, _)| **number % 3 == part));
-        let then = Some(Standing { live: part, hash_prefix: 1 });
+        let then = Some(standing(part, 1));
         Arc::new(Segment::build(&table, &vec![then; table.len()]))
     };
     let merge = |pieces: &[Arc<Segment>]| {
@@ -166,7 +166,7 @@ proptest! {
             segment.names().iter().map(|name| (*name, standing(*name).unwrap())).collect();
         assert_bounds(&segment, |name| live[&name]);
         for (name, sources, shift) in raised {
-            prop_assert_eq!(segment.raise(name, sources >> shift), live.contains_key(&name));
+            prop_assert_eq!(segment.tell(name, self::standing(sources >> shift, 0)), live.contains_key(&name));
             live.entry(name).and_modify(|standing| standing.live = sources >> shift);
         }
         assert_bounds(&segment, |name| live[&name]);
@@ -202,8 +202,8 @@ fn ask_everything(segment: &Segment, query: &str) {
             plan.fill(window, &mut bits);
         }
     }
-    segment.raise(3, 4);
-    let standings = vec![Some(Standing { live: 1, hash_prefix: 2 }); segment.names().len()];
+    segment.tell(3, standing(4, 0));
+    let standings = vec![Some(standing(1, 2)); segment.names().len()];
     let mut bytes = Vec::new();
     segment.encode(&mut bytes).unwrap();
     let again = Arc::new(Segment::decode(&bytes).unwrap());
@@ -223,7 +223,7 @@ fn a_piece_of_many_names_finds_them_as_well() {
         SharePath::parse(&text).unwrap()
     };
     let known = |number: u32| {
-        let standing = Standing { live: number.wrapping_mul(2_654_435_761) >> 20, hash_prefix: number };
+        let standing = self::standing(number.wrapping_mul(2_654_435_761) >> 20, number);
         let kind = Kind::ALL[number as usize % 5];
         Known { path: path(number), kind, standing: (number % 7 != 5).then_some(standing) }
     };
@@ -270,7 +270,9 @@ fn a_merge_that_is_stopped_gives_nothing() {
     let table = Memtable::default();
     assert!(table.plan(&Query::parse("a").unwrap(), None).is_none());
     let nothing = Segment::build(&table, &[]);
-    assert!(nothing.plan(&Query::parse("a").unwrap(), None).is_none() && !nothing.raise(1, 1));
+    assert!(
+        nothing.plan(&Query::parse("a").unwrap(), None).is_none() && !nothing.tell(1, self::standing(1, 0))
+    );
     assert!(Segment::merge(&[Arc::new(nothing)], &[Vec::new()], &AtomicBool::new(true)).is_none());
 }
 
@@ -282,7 +284,7 @@ fn a_glued_pair_is_answered_without_looking_at_names() {
     for (number, path) in (0..).zip(paths) {
         table.add(number, number, Kind::Audio, &NameTerms::of(&SharePath::parse(path).unwrap()));
     }
-    let standing = Some(Standing { live: 1, hash_prefix: 1 });
+    let standing = Some(self::standing(1, 1));
     let segment = Segment::build(&table, &[standing; 6]);
     let query = Query::parse("mp3").unwrap();
     for mut plan in [table.plan(&query, None).unwrap(), segment.plan(&query, None).unwrap()] {
@@ -290,4 +292,8 @@ fn a_glued_pair_is_answered_without_looking_at_names() {
         assert!(plan.fill(0, &mut bits));
         assert_eq!((bits.anywhere[0], bits.in_file[0], bits.check[0]), (0b10_1111, 0b00_1011, 0b00_0010));
     }
+}
+
+fn standing(live: u32, hash_prefix: u32) -> Standing {
+    Standing { live, hash_prefix, is_used: live > 0, is_sole: true }
 }

@@ -44,6 +44,7 @@ impl<'a> Union<'a> {
         self.count
     }
 
+    #[cfg(test)]
     pub(super) fn rewind(&mut self) {
         self.position = 0;
         self.cursors.iter_mut().for_each(|cursor| cursor.block = 0);
