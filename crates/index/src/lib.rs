@@ -142,13 +142,15 @@ impl Index {
     /// Registers a batch of changes, all or none. A batch that was applied before is acknowledged again.
     ///
     /// # Errors
-    /// [`Error::UnknownPeer`], [`Error::OutOfOrder`], or [`Error::TooManyFiles`] when the peer would hold more than
-    /// [`peerage_wire::limits::PEER_FILES_MAX`].
+    /// [`Error::UnknownPeer`], [`Error::OutOfOrder`], [`Error::TooManyFiles`] when the peer would hold more than
+    /// [`peerage_wire::limits::PEER_FILES_MAX`], [`Error::Full`] when it adds something above the ceiling, or
+    /// [`Error::Store`].
     pub fn apply(&self, peer: PeerId, order: BatchOrder, changes: Vec<Change>) -> Result<Applied> {
         self.engine.apply(peer, order, changes)
     }
 
-    /// Keeps a peer's lease from `now` on and compares digests.
+    /// Keeps a peer's lease from `now` on and compares digests. A peer whose lease is over, or that this index knows from its
+    /// store, is back with all its files when the digest is that of what is held.
     ///
     /// # Errors
     /// [`Error::UnknownPeer`] when it has no lease (any more), [`Error::StaleEpoch`] as for an announcement.

@@ -3,8 +3,8 @@
 //! A peer that left keeps its manifest, so that nothing is sent again when it returns with the same digest, and its
 //! order, so that a late message of an old epoch is still refused. Both are given up, those away the longest first,
 //! when there are more than [`AWAY_PEERS_MAX`] of them, they hold more than [`AWAY_FILES_MAX`] files, or memory
-//! is short: then a peer that returns is a new one and sends all. There is no limit by age, since a quit carries no time and memory is the
-//! only cost.
+//! is short: then a peer that returns is a new one and sends all. There is no limit by age, since a quit carries no time
+//! and memory is the only cost.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -3,9 +3,9 @@
 //! A file is the number of a name, which tells its path and content, and the time of its last change. What does not fit
 //! (a size other than what the first said of the content, a time before 1970 or after 2106) is told apart, by name.
 //!
-//! Invariants: `names` is in the order of the paths; `changed` is parallel to it. `repeats` has exactly the contents that
-//! the peer has under several paths or under an unlisted one, with the number of those paths. Digest and bytes are those
-//! of exactly the files held.
+//! Invariants: `names` is in the order of the paths; `changed` is parallel to it. `repeats` has every content that
+//! the peer has under several paths or under an unlisted one, and perhaps some that it has under one listed path, with
+//! the number of the paths. Digest and bytes are those of exactly the files held.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

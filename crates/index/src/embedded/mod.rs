@@ -9,7 +9,7 @@
 //! - `disk`: files; `snapshot` and `recovery`: the state into them and out of them.
 //!
 //! Architecture invariants: one change at a time (`turn`), in small steps under the lock of the state, so that a search
-//! waits for a step and never for a whole change, a flush, a merge or a snapshot. What is acknowledged is on disk.
+//! waits for a step and never for a whole change, a flush, a merge or a snapshot. A batch that is acknowledged is on disk.
 
 mod registry;
 

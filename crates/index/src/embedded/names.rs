@@ -1,10 +1,11 @@
 //! The names of contents: each path that known peers have a content under, 28 bytes and the path.
 //!
-//! At most [`limits::CONTENT_NAMES_MAX`] paths of one content that anybody here uses are *listed*, which is to say in the
-//! text index and in answers, so that nobody can bloat them with names for one content. First come, first listed: a
-//! stranger's names can't push out those that are there, and when one of them is used by nobody any more another takes its
-//! place. A file whose path is not listed is still in its owner's listing
-//! and found by its hash and by the listed names of its content.
+//! A path is *listed*, which is to say in the text index and in answers, where fewer than [`limits::CONTENT_NAMES_MAX`]
+//! listed ones of its content are used by anybody here when it comes, so that nobody can bloat them with names for one
+//! content. Those of peers that come back stay listed, so for a while there may be more, up to [`CHAIN_MAX`]. First come,
+//! first listed: a stranger's names can't push out those that are there, and when one of them is used by nobody any more
+//! another takes its place. A file whose path is not listed is still in its owner's listing and found by its hash and by
+//! the listed names of its content.
 //!
 //! Invariants: the listed names of a content hang together from its record on; the others are in `unlisted`. A name that
 //! nobody knows any more (`known == 0`) may stay for a while, since the text index gives names up only when it is merged.

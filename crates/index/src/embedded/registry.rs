@@ -5,8 +5,8 @@
 //! fraction of a millisecond, however large the batch is or the peer that leaves. So changes become visible one after the
 //! other, while a call returns only when all of them are, and are on disk.
 //!
-//! Invariants: a call either does all it says or, when it fails, changes nothing. A manifest, digest and order change in one
-//! step, at the end.
+//! Invariants: a call either does all it says or, when it is refused, changes nothing; where the disk fails after that, only
+//! the disk can tell, and the process has to end. A manifest, digest and order change in one step, at the end.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;

@@ -1,12 +1,16 @@
 //! A search: the parts of the text index give names that may match, most sources first; those that do become contents,
 //! which are filtered, counted and put in order, a page at a time.
 //!
-//! **The early end.** A search by rank counts what it finds until there are more than [`limits::TOTAL_EXACT_MAX`]. From
-//! then on it looks only at blocks of names that can still be among the best: each has a bound on the sources of its
-//! contents, and bounds are never too low. So what is left out can't belong on the page, and the page is exact.
+//! **The early end.** A search by rank looks only at blocks of names that can still be among the best: each has a bound on
+//! the sources of its contents, and bounds are never too low. So what is left out can't belong on the page, and the page is
+//! exact. Until there are more than [`limits::TOTAL_EXACT_MAX`] everything is counted as well, by the marks of segments
+//! where they can tell, else one by one.
 //!
-//! Invariants: a page depends on nothing but what is registered and its parameters. A later page reads the words as the
-//! first did, even when something else would match by then.
+//! **Budgets.** A search that would have to look at too much ends early and says that there is more: it is then of what it
+//! looked at, the most shared of each part, the largest part first.
+//!
+//! Invariants: a page depends on nothing but what is registered and its parameters, unless a budget ended. A later page
+//! reads the words as the first did, even when something else would match by then.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -27,8 +31,8 @@ use crate::rank::{self, ByName, Standing};
 use crate::terms::NameTerms;
 use crate::{Error, Result};
 
-/// Names looked at where every match must be, since the order is none by sources: beyond it the answer is of the most
-/// shared ones, and says that there are more.
+/// Names looked at one by one, where every match must be: the order is none by sources, or a filter lets few through. Beyond
+/// it the answer is of the most shared ones, and says that there are more.
 const LOOKED_AT_MAX: usize = 200_000;
 /// Names whose words are read before a search for words side by side is content with what it has: some milliseconds.
 const READ_MAX: usize = 20_000;

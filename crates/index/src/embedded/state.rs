@@ -2,8 +2,9 @@
 //! the answers or leave them.
 //!
 //! Invariants: a content's list of sources has every known peer with a registration of it, once; its live count is of
-//! those that are here. A name counts known and live peers in the same way. Each listed name that a known peer uses is in
-//! exactly one part of the text index. No step here takes long: whoever holds the lock makes many of them in small turns.
+//! those that are here. A name counts known and live peers in the same way. Each listed name that a known peer uses is
+//! in exactly one part of the text index, but for those that a merge is about to leave out and somebody registers
+//! again. No step here takes long: whoever holds the lock makes many of them in small turns.
 
 use std::collections::HashSet;
 use std::ops::Range;

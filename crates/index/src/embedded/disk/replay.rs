@@ -35,8 +35,8 @@ pub(crate) struct Cut {
     pub(crate) bytes: u64,
 }
 
-/// Visits all records, with their number and bytes, after the one numbered `after` (that of the snapshot that was read; 0 without one) and makes the
-/// log's end whole. Older logs are passed over unread.
+/// Visits all records, with their number and bytes, after the one numbered `after` (that of the snapshot that was read; 0
+/// without one) and makes the log's end whole. Older logs are passed over unread.
 ///
 /// # Errors
 /// [`DiskError::Missing`] or [`DiskError::Damaged`] where records are not there that were once; what the system says.

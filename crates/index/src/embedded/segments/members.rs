@@ -1,7 +1,8 @@
-//! Who is in a piece, in its order: the names' numbers, their contents and kinds, and how well each block stands.
+//! Who is in a piece, in its order: the names' numbers, their contents and kinds, how well each block
+//! stands, and which names are used.
 //!
 //! Invariants: names are in order of live sources as they were when the piece was made, most first, then of the hash. A
-//! block's class is at least that of each of its names, as long as every rise is told.
+//! block's class is at least that of each of its names, as long as every rise is told; marks are what was told last.
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};

@@ -12,7 +12,7 @@
 //! - `plan`: a query becomes sets of terms, and those (`union`) bits.
 //!
 //! Architecture invariants: nothing here knows peers, contents' records or files. The definition of what matches is
-//! `Query::find`; bits that a plan is not sure of are marked for it. Nothing but the bounds of a piece ever changes.
+//! `Query::find`; bits that a plan is not sure of are marked for it. Nothing but the bounds and marks of a piece ever changes.
 
 mod memtable;
 
