@@ -13,8 +13,9 @@ use crate::extract::Query;
 
 /// Search: one page of the contents whose names match.
 ///
-/// All words must match, the last one as a prefix; `type:audio`, `size:>10M` and the like ask for more than words. Hits are grouped by content; each lists the live peers that have
-/// it and where they are reached.
+/// All words must match, the last one as a prefix; `type:audio`, `size:>10M` and the like ask for more than words. Hits
+/// are grouped by content; each tells how many live peers have it, and of at most four of them where they are reached.
+/// `GET /api/v1/contents/{hash}` tells more.
 #[utoipa::path(
     get, path = "/api/v1/search", tag = "find", params(SearchParams),
     responses(
