@@ -123,7 +123,7 @@ impl Inner {
                 self.settle_announcement(id, &what, address, (starts_over, drops, asked), lsn);
             }
             (Record::Batch { order, changes, .. }, Some(key)) => {
-                self.replay_batch(key, changes, (order.epoch, order.seq + 1), lsn);
+                self.replay_batch(key, changes, (order.epoch, order.seq.saturating_add(1)), lsn);
             }
             (Record::Quit { .. }, Some(key)) => {
                 if let Some(peer) = self.state.write().peers.get_mut(key) {

@@ -180,7 +180,9 @@ impl<'a> Tally<'a> {
 
     /// Whether what is counted can be told by a segment's marks alone.
     fn counts_by_marks(&self) -> bool {
-        self.search.sort == Sort::Rank && self.search.filter.asks_words_only()
+        // While a segment takes the place of others a name may be in two.
+        let is_settled = !self.search.state.text.is_replacing;
+        self.search.sort == Sort::Rank && self.search.filter.asks_words_only() && is_settled
     }
 
     /// Counts by the marks of a segment, and looks only at those names that may be among the best.

@@ -7,8 +7,8 @@
 //!
 //! Invariants: names are read after the peers and contents after the names, and none is given up until the end, so each
 //! number that a peer, a segment or a name holds is there and means the same. What the first said of a content's size
-//! stays meanwhile, since it is not written with the peers whose files it tells. Older logs, snapshots and segments are removed only after the new
-//! snapshot is whole on the disk.
+//! stays meanwhile, since it is not written with the peers whose files it tells. Older logs, snapshots and segments are
+//! removed only after the new snapshot is whole on the disk.
 
 use std::io::{self, Write};
 use std::sync::atomic::Ordering;
