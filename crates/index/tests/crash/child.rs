@@ -60,7 +60,7 @@ pub(crate) fn run() {
     let journal = Journal::append(&orders.journal);
     match Index::open(&orders.store, &options, &|_| {}) {
         Ok(index) => use_store(&index, &journal, &orders, &mut dice),
-        Err(why) => done(why, &orders),
+        Err(why) => done(&why, &orders),
     }
     // The disk failed, and the end is yet to come.
     thread::sleep(Duration::from_secs(60));
@@ -72,15 +72,15 @@ fn use_store(index: &Index, journal: &Journal, orders: &Orders, dice: &mut Dice)
             let standing: Standing = serde_json::from_slice(standing).unwrap();
             let dice = Dice::new(dice.roll());
             let life = Life { index, journal, peer, standing, dice };
-            scope.spawn(|| done(life.live(), orders));
+            scope.spawn(|| done(&life.live(), orders));
         }
         let dice = Dice::new(dice.roll());
-        scope.spawn(|| done(keep_house(index, dice), orders));
+        scope.spawn(|| done(&keep_house(index, dice), orders));
     });
 }
 
 /// What ends a thread ends the process, unless it was to be expected.
-fn done(why: Error, orders: &Orders) {
+fn done(why: &Error, orders: &Orders) {
     if !(orders.disk_fails && matches!(why, Error::Store { .. })) {
         eprintln!("failed: {why}");
         std::process::abort();

@@ -11,6 +11,7 @@
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test's fixtures fail the test by panicking")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what a run was like, shown when it fails")]
 
 mod round;
 
