@@ -23,6 +23,7 @@ enum Damage {
 
 #[test]
 fn damage_is_named_with_what_to_do() {
+    let _alone = crate::alone();
     let dir = scratch();
     fill(dir.path());
     let files: Vec<PathBuf> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -82,6 +83,7 @@ fn is_told_well(error: &Error, file: &Path) {
 
 #[test]
 fn a_file_that_is_gone_is_missed() {
+    let _alone = crate::alone();
     let dir = scratch();
     fill(dir.path());
     for entry in fs::read_dir(dir.path()).unwrap() {

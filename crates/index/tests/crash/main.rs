@@ -30,10 +30,18 @@ mod fixture;
 mod model;
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use power::Mount;
 use round::{End, Killed, Store};
 use share::Dice;
+
+/// A child that one test starts holds, for the moment until it is another program, the lock on the store of another.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Rounds after which a fresh store is begun.
 const ROUNDS_A_STORE: u64 = 50;
@@ -78,6 +86,7 @@ fn cut_power(rounds: u64) {
 }
 
 fn run(rounds: u64, begin: &mut dyn FnMut() -> Box<dyn End>) {
+    let _alone = alone();
     let chosen = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let rounds = chosen("PEERAGE_CRASH_ROUNDS").unwrap_or(rounds);
     let seed = chosen("PEERAGE_CRASH_SEED").unwrap_or_else(|| RandomState::new().hash_one(rounds));
