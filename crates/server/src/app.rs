@@ -1,7 +1,8 @@
 //! What every handler shares: the index, the sessions, the clock, and the bounds on what runs at once.
 //!
-//! Invariants: the index is only ever called from a blocking thread, and at most [`CALLS_MAX`] calls run at a time. It is
-//! called by nobody before it is open. The first failure of its store is kept, for whoever ends the process.
+//! Invariants: the index is only ever called from a thread that may block: searches at the [`Desk`], all else from at most
+//! [`CALLS_MAX`] blocking threads. Who waits for either is bounded by the connections. It is called by nobody before it is
+//! open. The first failure of its store is kept, for whoever ends the process.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,6 +16,7 @@ use crate::accept;
 use crate::body::UploadRoom;
 use crate::challenge::Challenger;
 use crate::config::Config;
+use crate::desk::Desk;
 use crate::error::{ApiError, Fault};
 use crate::guard::Hosts;
 use crate::metrics::Metrics;
@@ -43,6 +45,7 @@ pub(crate) struct App {
     sessions: Mutex<Sessions>,
     started: Instant,
     calls: Arc<Semaphore>,
+    desk: Desk,
 }
 
 impl App {
@@ -60,6 +63,7 @@ impl App {
             sessions: Mutex::default(),
             started: Instant::now(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            desk: Desk::new()?,
         })
     }
 
@@ -97,8 +101,26 @@ impl App {
             drop(permit);
             answer
         });
-        let answer = answer.await.map_err(ApiError::internal)?.map_err(Into::into);
-        answer.inspect_err(|error| {
+        self.minded(answer.await.map_err(ApiError::internal)?)
+    }
+
+    /// Asks the index for what it only has to look up in memory, at the desk: there such calls are in nobody's way and
+    /// wait for nobody but each other.
+    pub(crate) async fn look<T, E>(
+        &self,
+        call: impl FnOnce(&Index) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        E: Into<ApiError> + Send + 'static,
+    {
+        let index = self.index()?.clone();
+        let answer = self.desk.ask(move || call(&index)).await;
+        self.minded(answer.ok_or_else(|| ApiError::internal("a search panicked"))?)
+    }
+
+    fn minded<T>(&self, answer: Result<T, impl Into<ApiError>>) -> Result<T, ApiError> {
+        answer.map_err(Into::into).inspect_err(|error| {
             if let Some(fault) = error.fault() {
                 self.fail(fault.clone());
             }

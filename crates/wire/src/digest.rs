@@ -4,8 +4,6 @@
 //! added, lane by lane, modulo 2^64. It tells accidents from agreement. It is no proof against a peer that
 //! forges its own share, and need not be: a peer may register what it likes under its own key.
 
-use data_encoding::HEXLOWER_PERMISSIVE;
-
 use crate::{ContentHash, FileEntry};
 
 /// The digest of a set of files; the empty share's is all zeros.
@@ -79,11 +77,7 @@ impl serde::Serialize for ShareDigest {
 
 impl<'de> serde::Deserialize<'de> for ShareDigest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
-        let bytes: [u8; 32] =
-            bytes.try_into().map_err(|_| serde::de::Error::custom("a digest is 64 hex digits"))?;
-        Ok(Self::from_bytes(bytes))
+        ContentHash::deserialize(deserializer).map(|hash| Self::from_bytes(*hash.as_bytes()))
     }
 }
 

@@ -5,7 +5,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::HEXLOWER;
+
+use crate::text::{self, Hex};
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +58,7 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&HEXLOWER.encode(&self.0))
+                f.pad(Hex::of(&self.0).as_str())
             }
         }
 
@@ -70,24 +72,19 @@ macro_rules! id {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
-                bytes
-                    .and_then(|bytes| bytes.try_into().ok())
-                    .map(Self)
-                    .ok_or(IdError { found_chars: text.chars().count() })
+                text::bytes(text).map(Self).ok_or_else(|| IdError { found_chars: text.chars().count() })
             }
         }
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(Hex::of(&self.0).as_str())
             }
         }
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                text::read(deserializer)
             }
         }
     };

@@ -13,6 +13,7 @@ mod name;
 mod piece;
 mod shown;
 mod size;
+mod text;
 
 pub mod api;
 pub mod bundle;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use crate::limits;
+use crate::{limits, text};
 
 /// Why a text is not a share path, or not one that every system can store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +54,8 @@ impl SharePath {
         if text.len() > 4 * limits::PATH_BYTES_MAX {
             return Err(PathError::Long); // before any work is done on it
         }
-        let normal: Arc<str> = if is_nfc(text) { text.into() } else { text.nfc().collect::<String>().into() };
+        let is_normal = text.is_ascii() || is_nfc(text);
+        let normal: Arc<str> = if is_normal { text.into() } else { text.nfc().collect::<String>().into() };
         if normal.len() > limits::PATH_BYTES_MAX {
             return Err(PathError::Long);
         }
@@ -131,9 +132,18 @@ fn check_component(component: &str) -> Result<(), PathError> {
         "" => Err(PathError::Empty),
         "." | ".." => Err(PathError::Climbs),
         _ if component.len() > limits::COMPONENT_BYTES_MAX => Err(PathError::ComponentLong),
-        _ if component.contains(|c: char| c.is_control() || c == '\\') => Err(PathError::Character),
+        _ if has_forbidden(component) => Err(PathError::Character),
         _ => Ok(()),
     }
+}
+
+fn has_forbidden(component: &str) -> bool {
+    if component.is_ascii() {
+        // Every byte is looked at, so that many are looked at in one step.
+        let is_bad = |byte: u8| byte.is_ascii_control() | (byte == b'\\');
+        return component.bytes().fold(false, |bad, byte| bad | is_bad(byte));
+    }
+    component.contains(|c: char| c.is_control() || c == '\\')
 }
 
 fn is_storable(component: &str) -> bool {
@@ -184,8 +194,7 @@ impl serde::Serialize for SharePath {
 
 impl<'de> serde::Deserialize<'de> for SharePath {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        text::read(deserializer)
     }
 }
 

@@ -17,6 +17,9 @@ pub fn fold(text: &str) -> String {
 /// Appends folded text. Most names are ASCII, and most of the others have a letter or two that is not: the rest is
 /// copied, which is far faster than asking the tables.
 pub(crate) fn fold_into(text: &str, folded: &mut String) {
+    if text.is_ascii() {
+        return push_lower(text, folded);
+    }
     let mut rest = text;
     while let Some(ascii_bytes) = rest.bytes().position(|byte| !byte.is_ascii()) {
         // The character before may be composed with what follows.
@@ -32,11 +35,10 @@ pub(crate) fn fold_into(text: &str, folded: &mut String) {
 
 /// Whether text can be folded apart before this character: it neither changes nor is lost in what stands before.
 pub(crate) fn begins_piece(c: char) -> bool {
-    let first = letters(std::iter::once(c)).next();
-    c.is_ascii()
-        || first.is_some_and(|first| {
-            canonical_combining_class(first) == 0 && is_nfc_quick(std::iter::once(first)) == IsNormalized::Yes
-        })
+    let is_apart = |first| {
+        canonical_combining_class(first) == 0 && is_nfc_quick(std::iter::once(first)) == IsNormalized::Yes
+    };
+    c.is_ascii() || letters(std::iter::once(c)).next().is_some_and(is_apart)
 }
 
 fn push_lower(ascii: &str, folded: &mut String) {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Json as Reply;
 use axum::extract::State;
 use peerage_wire::api::{ErrorBody, Hit, Page, SearchParams};
 
 use crate::address::Ends;
 use crate::app::App;
+use crate::encoded::Encoded;
 use crate::error::ApiError;
 use crate::extract::Query;
 
@@ -28,12 +28,16 @@ pub(crate) async fn search(
     State(app): State<Arc<App>>,
     ends: Ends,
     Query(params): Query<SearchParams>,
-) -> Result<Reply<Page<Hit>>, ApiError> {
-    page(&app, ends, params).await.map(Reply)
+) -> Result<Encoded, ApiError> {
+    let json = app.look(move |index| {
+        let page = index.search(&params)?;
+        Encoded::of(&Page { hits: ends.localised(page.hits), ..page })
+    });
+    json.await
 }
 
 /// One page of hits as `ends` can use them.
 pub(super) async fn page(app: &App, ends: Ends, params: SearchParams) -> Result<Page<Hit>, ApiError> {
-    let page = app.ask(move |index, _now| index.search(&params)).await?;
+    let page = app.look(move |index| index.search(&params)).await?;
     Ok(Page { hits: ends.localised(page.hits), ..page })
 }
