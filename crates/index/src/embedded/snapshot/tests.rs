@@ -1,3 +1,5 @@
+//! A snapshot that is taken while things change, and what is read of it.
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
