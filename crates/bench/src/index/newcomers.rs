@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use peerage_index::{Index, Moment};
@@ -32,10 +32,19 @@ pub(crate) struct Guest {
 }
 
 impl Newcomers {
-    /// Those beyond a corpus.
+    /// Those beyond a corpus. A store that is kept remembers those of earlier runs, so each run has its own numbers.
     pub(crate) fn new(corpus: &Corpus) -> Self {
+        /// Peers and contents that a run has room for.
+        const PEERS: u64 = 1 << 20;
+        const CONTENTS: u64 = 1 << 28;
         let size = corpus.size();
-        Self { peer: AtomicU64::new(size.peers), content: AtomicU64::new(size.contents) }
+        let run = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0) % (1 << 32));
+        Self {
+            peer: AtomicU64::new(size.peers + run * PEERS),
+            content: AtomicU64::new(size.contents + run * CONTENTS),
+        }
     }
 
     /// The number of a peer that was not here yet.
