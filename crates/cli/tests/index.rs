@@ -173,7 +173,6 @@ fn damage(path: &PathBuf) {
 }
 
 #[test]
-#[ignore = "a full index that starts again forgets everybody before anybody can be back; the engine must wait a lease"]
 fn a_full_index_goes_on_answering_and_its_peers_say_so_once() {
     let mut net = Net::start();
     let dir = net.folder("x");
