@@ -1,3 +1,5 @@
+//! Segments made and merged while names are registered, forgotten and registered again.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
