@@ -169,7 +169,7 @@ fn check(home: &Path, json: bool) -> Outcome {
     }
     if torn_bytes > 0 {
         say(
-            "note: what is torn was being written when the index ended and never acknowledged; the next start cuts it off",
+            "note: what was torn is cut off now: it was being written when the index ended and was never acknowledged, unless the file lost bytes since",
         );
     }
     Ok(())
