@@ -40,18 +40,20 @@ impl Inner {
         let _turn = self.turn.lock();
         let address = SocketAddr::new(seen_ip.to_canonical(), what.doors.native);
         let found = self.state.read().peers.key(id);
-        let (is_live, order, digest) = match found {
+        let (is_live, mut order, digest) = match found {
             Some(key) => self.standing_of(key),
             None => (false, Order::starting(what.epoch), ShareDigest::default()),
         };
-        let mut order = order;
         let reading = order.announce(what.epoch, is_live)?;
         let (starts_over, drops, asked) = match reading {
             Reading::Again { has_asked_for_all } => (false, false, has_asked_for_all),
-            Reading::New => (true, digest != what.digest, what.digest != kept(digest, what.digest)),
+            Reading::New => {
+                let drops = digest != what.digest;
+                // An empty share has nothing to send.
+                (true, drops, drops && what.digest != ShareDigest::default())
+            }
         };
-        let what_for_log = what.clone();
-        let record = Record::Announce { peer: id, what: what_for_log, address, starts_over, drops, asked };
+        let record = Record::Announce { peer: id, what: what.clone(), address, starts_over, drops, asked };
         let lsn = self.log(&record)?;
         let key = self.settle_announcement(id, what, address, (starts_over, drops, asked), lsn);
         let mut state = self.state.write();
@@ -311,11 +313,6 @@ impl Inner {
         let used_bytes = state.memory().total_bytes;
         if used_bytes >= max_bytes { Err(Error::Full { used_bytes, max_bytes }) } else { Ok(()) }
     }
-}
-
-/// The digest of what is kept of a share by a peer that announces another: everything, or nothing.
-fn kept(held: ShareDigest, announced: ShareDigest) -> ShareDigest {
-    if held == announced { held } else { ShareDigest::default() }
 }
 
 fn stranger(id: PeerId, what: &Announcement, address: SocketAddr) -> Peer {
