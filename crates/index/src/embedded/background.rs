@@ -133,6 +133,36 @@ impl Inner {
         }
     }
 
+    /// Does something while another thread flushes and merges, which is stopped after it: for a start, which has no
+    /// workers yet.
+    pub(super) fn flush_beside<T>(&self, act: impl FnOnce() -> T) -> T {
+        /// Ends the other thread, also where this one panics.
+        struct Ended<'a>(&'a Inner, &'a AtomicBool);
+        impl Drop for Ended<'_> {
+            fn drop(&mut self) {
+                self.0.workers.has_started.store(false, Ordering::Release);
+                self.1.store(true, Ordering::Release);
+                self.0.workers.wake();
+            }
+        }
+        let is_over = AtomicBool::new(false);
+        self.workers.has_started.store(true, Ordering::Release);
+        thread::scope(|scope| {
+            let _ended = Ended(self, &is_over);
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Acquire) {
+                    if !self.work(Worker::Quick) {
+                        let mut lock = self.workers.lock.lock();
+                        if !is_over.load(Ordering::Acquire) {
+                            self.workers.work.wait_for(&mut lock, IDLE);
+                        }
+                    }
+                }
+            });
+            act()
+        })
+    }
+
     /// Flushes what is in memtables and merges what is to be merged, until there is nothing left to do.
     pub(super) fn settle(&self) {
         self.state.write().freeze();

@@ -5,7 +5,8 @@
 
 /// Elements of a piece, as a power of two.
 const PIECE_BITS: u32 = 16;
-const PIECE: usize = 1 << PIECE_BITS;
+/// Elements of a piece: all have as many but the last.
+pub(super) const PIECE: usize = 1 << PIECE_BITS;
 
 /// The list.
 #[derive(Debug)]
@@ -20,6 +21,11 @@ impl<T> Default for Chunked<T> {
 }
 
 impl<T> Chunked<T> {
+    /// A list of pieces that are full, all but the last.
+    pub(super) fn of_pieces(pieces: Vec<Vec<T>>) -> Self {
+        Self { pieces }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.pieces.last().map_or(0, |last| (self.pieces.len() - 1) * PIECE + last.len())
     }

@@ -12,7 +12,7 @@ use peerage_wire::ContentHash;
 
 use super::arena::ContentKey;
 use super::chunked::Chunked;
-use super::names::NameRef;
+use super::names::{NameRef, Names};
 use super::sources::List;
 
 /// Tables: of 35 million contents each holds 34,000, and one that doubles is done within a millisecond.
@@ -100,18 +100,62 @@ pub(super) fn hash_prefix(hash: &ContentHash) -> u32 {
 }
 
 /// Every content.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Contents {
     slots: Chunked<Content>,
     free: Vec<ContentKey>,
+    table: Table,
+}
+
+/// Which slot has which hash.
+#[derive(Debug)]
+pub(super) struct Table {
     shards: Vec<HashTable<ContentKey>>,
     hasher: RandomState,
 }
 
-impl Default for Contents {
+impl Default for Table {
     fn default() -> Self {
-        let shards = std::iter::repeat_with(HashTable::new).take(1 << SHARD_BITS).collect();
-        Self { slots: Chunked::default(), free: Vec::new(), shards, hasher: RandomState::new() }
+        Self::with_room(0)
+    }
+}
+
+impl Table {
+    fn with_room(contents: usize) -> Self {
+        // Some have more than their part.
+        let each = (contents + contents / 16) >> SHARD_BITS;
+        let shards =
+            std::iter::repeat_with(|| HashTable::with_capacity(each)).take(1 << SHARD_BITS).collect();
+        Self { shards, hasher: RandomState::new() }
+    }
+
+    fn find(&self, slots: &Chunked<Content>, hash: &ContentHash) -> Option<ContentKey> {
+        let keyed = self.hasher.hash_one(hash);
+        let is_it = |key: &ContentKey| slots.get((*key).into()).is_some_and(|content| content.hash == *hash);
+        self.shards.get(shard(keyed))?.find(keyed, is_it).copied()
+    }
+
+    fn enter(&mut self, slots: &Chunked<Content>, hash: ContentHash, key: ContentKey) {
+        let keyed = self.hasher.hash_one(hash);
+        let hasher = &self.hasher;
+        let rehash =
+            |key: &ContentKey| slots.get((*key).into()).map_or(0, |content| hasher.hash_one(content.hash));
+        if let Some(table) = self.shards.get_mut(shard(keyed)) {
+            table.insert_unique(keyed, key, rehash);
+        }
+    }
+
+    fn remove(&mut self, hash: ContentHash, key: ContentKey) {
+        let keyed = self.hasher.hash_one(hash);
+        if let Some(table) = self.shards.get_mut(shard(keyed))
+            && let Ok(entry) = table.find_entry(keyed, |other| *other == key)
+        {
+            entry.remove();
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.shards.iter().map(HashTable::allocation_size).sum()
     }
 }
 
@@ -125,9 +169,7 @@ impl Contents {
     }
 
     pub(super) fn find(&self, hash: &ContentHash) -> Option<ContentKey> {
-        let keyed = self.hasher.hash_one(hash);
-        let is_it = |key: &ContentKey| self.get(*key).is_some_and(|content| content.hash == *hash);
-        self.shards.get(shard(keyed))?.find(keyed, is_it).copied()
+        self.table.find(&self.slots, hash)
     }
 
     /// Takes a content in that is not here.
@@ -143,29 +185,14 @@ impl Contents {
             }
             None => ContentKey::from(self.slots.push(content)),
         };
-        self.enter(hash, key);
+        self.table.enter(&self.slots, hash, key);
         key
-    }
-
-    fn enter(&mut self, hash: ContentHash, key: ContentKey) {
-        let keyed = self.hasher.hash_one(hash);
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let rehash =
-            |key: &ContentKey| slots.get((*key).into()).map_or(0, |content| hasher.hash_one(content.hash));
-        if let Some(table) = self.shards.get_mut(shard(keyed)) {
-            table.insert_unique(keyed, key, rehash);
-        }
     }
 
     /// Takes a content out of the table; its number is used again after [`Contents::reuse`].
     pub(super) fn remove(&mut self, key: ContentKey) {
         let Some(hash) = self.get(key).map(|content| content.hash) else { return };
-        let keyed = self.hasher.hash_one(hash);
-        if let Some(table) = self.shards.get_mut(shard(keyed))
-            && let Ok(entry) = table.find_entry(keyed, |other| *other == key)
-        {
-            entry.remove();
-        }
+        self.table.remove(hash, key);
         if let Some(content) = self.get_mut(key) {
             content.live = GONE;
         }
@@ -181,27 +208,51 @@ impl Contents {
         u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }
 
-    /// Appends a slot as a snapshot had it; one that is not in use is kept free.
+    /// Appends a slot as a snapshot had it; one that is not in use is kept free. Nothing is found until
+    /// [`Contents::restored`].
     pub(super) fn restore(&mut self, in_use: Option<(ContentHash, u64)>) {
         let (hash, size) = in_use.unwrap_or((ContentHash::from_bytes([0; 32]), 0));
         let content =
             Content { hash, size, sources: List::default(), live: 0, first_name: NameRef::default() };
         let key = ContentKey::from(self.slots.push(content));
-        match in_use {
-            Some(_) => self.enter(hash, key),
-            None => {
-                self.free.push(key);
-                if let Some(content) = self.get_mut(key) {
-                    content.live = GONE;
-                }
+        if in_use.is_none() {
+            self.free.push(key);
+            if let Some(content) = self.get_mut(key) {
+                content.live = GONE;
+            }
+        }
+    }
+
+    /// The table of what was restored.
+    pub(super) fn table(&self) -> Table {
+        let mut table = Table::with_room(self.slots.len());
+        for slot in 0..self.slots() {
+            if let Some(content) = self.slots.get(slot).filter(|content| content.is_here()) {
+                table.enter(&self.slots, content.hash, ContentKey::from(slot));
+            }
+        }
+        table
+    }
+
+    /// Ends restoring: the table of what is here, and the first listed name of each.
+    pub(super) fn restored(&mut self, table: Table, first_names: &[NameRef], names: &Names) {
+        self.table = table;
+        for (slot, first_name) in (0..self.slots()).zip(first_names) {
+            if let Some(content) = self.get_mut(ContentKey::from(slot)).filter(|content| content.is_here()) {
+                content.first_name = *first_name;
+                content.set_one_name(names.is_only(*first_name));
+            }
+        }
+        for key in names.with_unlisted() {
+            if let Some(content) = self.get_mut(key) {
+                content.set_unlisted(true);
             }
         }
     }
 
     /// Bytes of memory, without the free slots.
     pub(super) fn bytes(&self) -> u64 {
-        let tables: usize = self.shards.iter().map(HashTable::allocation_size).sum();
-        self.slots.bytes() + (tables + self.free.capacity() * 4) as u64
+        self.slots.bytes() + (self.table.bytes() + self.free.capacity() * 4) as u64
             - (self.free.len() * size_of::<Content>()) as u64
     }
 }

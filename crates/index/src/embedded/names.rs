@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use peerage_wire::limits;
 
@@ -133,6 +134,15 @@ fn tag_of(hash: u64) -> u64 {
 /// A change's time as names keep it: what lies before 1970 or after 2106 counts as that end.
 pub(super) fn clamp_time(modified: i64) -> u32 {
     u32::try_from(modified.max(0)).unwrap_or(u32::MAX)
+}
+
+/// A name as a snapshot had it.
+pub(super) struct Restored<'a> {
+    pub(super) content: ContentKey,
+    pub(super) path: &'a str,
+    pub(super) modified: u32,
+    /// The first listed name of the content so far, where this one is listed.
+    pub(super) first: Option<&'a mut NameRef>,
 }
 
 /// Every name of every content.
@@ -296,9 +306,9 @@ impl Names {
         u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }
 
-    /// Appends a slot as a snapshot had it: a name of a content with its path and time, or a free one.
-    pub(super) fn restore(&mut self, in_use: Option<(ContentKey, &mut Content, &str, bool, u32)>) {
-        let Some((key, content, path, is_listed, modified)) = in_use else {
+    /// Appends a slot as a snapshot had it; a free one for none.
+    pub(super) fn restore(&mut self, in_use: Option<Restored<'_>>) {
+        let Some(Restored { content, path, modified, first }) = in_use else {
             let gone = Name {
                 packed: [u32::MAX; 2],
                 content: ContentKey::from(u32::MAX),
@@ -313,16 +323,34 @@ impl Names {
         };
         let hash = self.hash(path);
         let packed = pack(self.paths.push(path), path.len(), hash);
-        let next = if is_listed { content.first_name } else { NameRef::UNLISTED };
-        let name = Name { packed, content: key, next, live: 0, known: 0, modified };
-        let number = NameKey::from(self.slots.push(name));
-        if is_listed {
-            content.set_one_name(content.first_name == NameRef::NONE);
-            content.first_name = number.into();
-        } else {
-            content.set_unlisted(true);
-            self.unlisted.insert((key, hash), number);
+        let next = first.as_ref().map_or(NameRef::UNLISTED, |first| **first);
+        let name =
+            NameKey::from(self.slots.push(Name { packed, content, next, live: 0, known: 0, modified }));
+        match first {
+            Some(first) => *first = name.into(),
+            None => {
+                self.unlisted.insert((content, hash), name);
+            }
         }
+    }
+
+    /// Sets how many peers know each name.
+    pub(super) fn set_known(&mut self, known: &[AtomicU32]) {
+        for (slot, known) in (0..self.slots()).zip(known) {
+            if let Some(name) = self.get_mut(NameKey::from(slot)) {
+                name.known = known.load(Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether a content's first listed name is its only one.
+    pub(super) fn is_only(&self, first: NameRef) -> bool {
+        first.key().and_then(|key| self.get(key)).is_some_and(|name| name.next == NameRef::NONE)
+    }
+
+    /// Contents that have unlisted names, some of them more than once.
+    pub(super) fn with_unlisted(&self) -> impl Iterator<Item = ContentKey> {
+        self.unlisted.keys().map(|(content, _)| *content)
     }
 
     /// Bytes of memory, without the free slots.

@@ -1,36 +1,27 @@
-//! A store into memory: the newest snapshot, its segments, and the log after it.
+//! A store into memory: the newest snapshot with its segments (`restore`), and the log after it.
 //!
 //! A snapshot is taken while things change, peer by peer, so a record of the log may be in it or not. Each peer comes with
 //! the number of the last record about it, and older ones are left out; no record is about two peers. Names that no
 //! segment has are made searchable again. Nobody is here yet: each peer comes back with its next heartbeat.
-//!
-//! Invariants: every number read from a file is looked at before it is used, though its checksum was right: what does not
-//! fit together is named as damage.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::mem;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
-use peerage_wire::api::Change;
-use peerage_wire::{ContentHash, SharePath};
+use peerage_wire::SharePath;
 
-use super::arena::{ContentKey, NameKey, PeerKey};
-use super::disk::{
-    Container, Damaged, DiskError, DiskResult, Log, Record, Replayed, SectionReader, StoreDir, StoreFile,
-    replay,
-};
-use super::leases::Order;
-use super::manifest::{Manifest, Odd, Rare};
-use super::names::Names;
-use super::peers::Peer;
-use super::segments::Segment;
-use super::snapshot::{CONTENTS, FREE, NAMES, PEERS, SEGMENTS, UNLISTED};
-use super::state::{Held, State};
+use super::arena::{ContentKey, NameKey};
+use super::batch::Draft;
+use super::disk::{Damaged, DiskResult, Log, Record, Replayed, StoreDir, replay};
+use super::restore::{PROGRESS_BYTES, join, restore};
+use super::state::State;
 use super::{Disk, Inner, batch};
 use crate::{Checked, Options, Phase};
 
-/// Bytes between two reports of progress.
-const PROGRESS_BYTES: u64 = 64 << 20;
+/// Records read before they are carried out.
+const RECORDS_AHEAD: usize = 8;
 
 /// What was read of a store.
 struct Opened {
@@ -69,29 +60,17 @@ fn read(store: StoreDir, options: &Options, progress: &dyn Fn(Phase)) -> DiskRes
     let mut checked = Checked::default();
     let (mut state, mut last) = (State::default(), 0);
     if let Some(snapshot) = store.snapshots()?.last().copied() {
-        let mut reader = SnapshotReader::open(&store, snapshot, progress)?;
-        reader.read(&mut state)?;
-        (last, checked.snapshot_bytes) = (snapshot, reader.done_bytes);
+        last = snapshot;
+        (state, checked.snapshot_bytes) = restore(&store, snapshot, progress)?;
     }
     // Also where no snapshot is: one that was not ended may have left segments, whose numbers mean others.
     let next_segment = store.segments()?.last().map_or(1, |last| last + 1);
     let inner = Inner::new(state, None, options);
     inner.next_segment.store(next_segment, Ordering::Relaxed);
     inner.list_what_is_in_no_segment();
-    let total_bytes = store.log_bytes()?;
-    progress(Phase::Replaying { done_bytes: 0, total_bytes });
-    let (mut done_bytes, mut told) = (0, 0);
-    let replayed = replay(&store, last, |lsn, bytes, record| {
-        checked.log_records += 1;
-        done_bytes += bytes as u64;
-        inner.replay(lsn, record);
-        if done_bytes - told > PROGRESS_BYTES {
-            told = done_bytes;
-            progress(Phase::Replaying { done_bytes: done_bytes.min(total_bytes), total_bytes });
-        }
-    })?;
+    checked.log_bytes = store.log_bytes()?;
+    let replayed = inner.flush_beside(|| inner.replay_all(&store, last, &mut checked, progress))?;
     checked.torn_bytes = replayed.cut.as_ref().map_or(0, |cut| cut.bytes);
-    checked.log_bytes = total_bytes;
     let mut state = inner.state.write();
     for key in state.peers.keys() {
         let files = state.peers.get(key).map_or(0, |peer| peer.manifest.len() as u64);
@@ -105,25 +84,78 @@ fn read(store: StoreDir, options: &Options, progress: &dyn Fn(Phase)) -> DiskRes
     Ok(Opened { store, inner, replayed, checked })
 }
 
+/// A record that was read, and what can be done of it before those that were read earlier are carried out.
+struct Ahead {
+    lsn: u64,
+    bytes: usize,
+    record: Record,
+    drafts: Vec<Draft>,
+}
+
 impl Inner {
+    /// Carries the log out again. Another thread reads ahead.
+    fn replay_all(
+        &self,
+        store: &StoreDir,
+        last: u64,
+        checked: &mut Checked,
+        progress: &dyn Fn(Phase),
+    ) -> DiskResult<Replayed> {
+        let total_bytes = checked.log_bytes;
+        progress(Phase::Replaying { done_bytes: 0, total_bytes });
+        let (mut done_bytes, mut told) = (0, 0);
+        let (send, records) = mpsc::sync_channel(RECORDS_AHEAD);
+        thread::scope(|scope| {
+            let read = scope.spawn(move || {
+                replay(store, last, |lsn, bytes, record| {
+                    let _ = send.send(self.ahead(lsn, bytes, record)); // it is received as long as this thread sends
+                })
+            });
+            for ahead in records {
+                checked.log_records += 1;
+                done_bytes += ahead.bytes as u64;
+                self.replay(ahead);
+                if done_bytes - told > PROGRESS_BYTES {
+                    told = done_bytes;
+                    progress(Phase::Replaying { done_bytes: done_bytes.min(total_bytes), total_bytes });
+                }
+            }
+            join(read)
+        })
+    }
+
+    fn ahead(&self, lsn: u64, bytes: usize, mut record: Record) -> Ahead {
+        let mut drafts = Vec::new();
+        if let Record::Batch { changes, .. } = &mut record {
+            drafts = batch::drafts(mem::take(changes));
+            self.look_ahead(&mut drafts);
+        }
+        Ahead { lsn, bytes, record, drafts }
+    }
+
     /// Carries out a record that was carried out before.
-    fn replay(&self, lsn: u64, record: Record) {
-        let (id, key) = {
+    fn replay(&self, Ahead { lsn, record, drafts, .. }: Ahead) {
+        let id = record.peer();
+        let key = {
             let state = self.state.read();
-            let id = record.peer();
             let key = state.peers.key(id);
             let is_known = key.and_then(|key| state.peers.get(key)).is_some_and(|peer| peer.lsn >= lsn);
             if is_known {
                 return;
             }
-            (id, key)
+            key
         };
         match (record, key) {
             (Record::Announce { what, address, starts_over, drops, asked, .. }, _) => {
                 self.settle_announcement(id, &what, address, (starts_over, drops, asked), lsn);
             }
-            (Record::Batch { order, changes, .. }, Some(key)) => {
-                self.replay_batch(key, changes, (order.epoch, order.seq.saturating_add(1)), lsn);
+            (Record::Batch { order, .. }, Some(key)) => {
+                let state = self.state.read();
+                let Some(peer) = state.peers.get(key) else { return };
+                let plan = batch::plan(&state, &peer.manifest, drafts);
+                drop(state);
+                self.carry_out(key, &plan, (order.epoch, order.seq.saturating_add(1)), lsn);
+                self.wait_for_room();
             }
             (Record::Quit { .. }, Some(key)) => {
                 if let Some(peer) = self.state.write().peers.get_mut(key) {
@@ -134,17 +166,6 @@ impl Inner {
             // What was forgotten before the snapshot came to it.
             (_, None) => {}
         }
-    }
-
-    fn replay_batch(&self, key: PeerKey, changes: Vec<Change>, next: (u64, u64), lsn: u64) {
-        let mut drafts = batch::drafts(changes);
-        let state = self.state.read();
-        drafts.iter_mut().for_each(|draft| draft.look_up(&state));
-        let Some(peer) = state.peers.get(key) else { return };
-        let plan = batch::plan(&state, &peer.manifest, drafts);
-        drop(state);
-        self.carry_out(key, &plan, next, lsn);
-        self.flush_when_crowded();
     }
 
     fn list_what_is_in_no_segment(&self) {
@@ -180,250 +201,7 @@ impl Inner {
     }
 }
 
-/// Reads one snapshot.
-struct SnapshotReader<'a> {
-    store: &'a StoreDir,
-    container: Container,
-    path: PathBuf,
-    progress: &'a dyn Fn(Phase),
-    done_bytes: u64,
-    told_bytes: u64,
-    total_bytes: u64,
-}
-
-/// A section, read in order.
-struct Section<'a, 'b> {
-    reader: SectionReader,
-    snapshot: &'b mut SnapshotReader<'a>,
-}
-
-impl<'a> SnapshotReader<'a> {
-    fn open(store: &'a StoreDir, last: u64, progress: &'a dyn Fn(Phase)) -> DiskResult<Self> {
-        let file = StoreFile::Snapshot(last);
-        let container = Container::open(store, file)?;
-        let total_bytes = store.bytes_of(file)? + store.segment_bytes()?;
-        progress(Phase::Reading { done_bytes: 0, total_bytes });
-        let path = store.path_of(file);
-        Ok(Self { store, container, path, progress, done_bytes: 0, told_bytes: 0, total_bytes })
-    }
-
-    fn read(&mut self, state: &mut State) -> DiskResult<()> {
-        self.read_contents(state)?;
-        self.read_names(state)?;
-        self.read_peers(state)?;
-        self.read_segments(state)
-    }
-
-    fn section<'b>(&'b mut self, name: &str) -> DiskResult<Section<'a, 'b>> {
-        Ok(Section { reader: self.container.section(name)?, snapshot: self })
-    }
-
-    fn damaged(&self, what: &'static str) -> DiskError {
-        Damaged(what).at(&self.path, 0)
-    }
-
-    fn count(&mut self, bytes: u64) {
-        self.done_bytes += bytes;
-        if self.done_bytes - self.told_bytes > PROGRESS_BYTES {
-            self.told_bytes = self.done_bytes;
-            (self.progress)(Phase::Reading { done_bytes: self.done_bytes, total_bytes: self.total_bytes });
-        }
-    }
-
-    fn read_contents(&mut self, state: &mut State) -> DiskResult<()> {
-        let mut section = self.section(CONTENTS)?;
-        while !section.is_over() {
-            let in_use = match section.array::<1>()? {
-                [1] => {
-                    let hash = ContentHash::from_bytes(section.array()?);
-                    Some((hash, u64::from_le_bytes(section.array()?)))
-                }
-                _ => None,
-            };
-            state.contents.restore(in_use);
-        }
-        Ok(())
-    }
-
-    fn read_names(&mut self, state: &mut State) -> DiskResult<()> {
-        let mut section = self.section(NAMES)?;
-        let mut path = Vec::new();
-        while !section.is_over() {
-            let len = u16::from_le_bytes(section.array()?);
-            if len == FREE {
-                state.names.restore(None);
-                continue;
-            }
-            let key = ContentKey::from(u32::from_le_bytes(section.array()?));
-            let modified = u32::from_le_bytes(section.array()?);
-            path.resize(usize::from(len & !UNLISTED), 0);
-            section.fill(&mut path)?;
-            let content = state.contents.get_mut(key).filter(|content| content.is_here());
-            let (Some(content), Ok(path)) = (content, std::str::from_utf8(&path)) else {
-                return Err(section.snapshot.damaged("a name does not fit its content"));
-            };
-            state.names.restore(Some((key, content, path, len & UNLISTED == 0, modified)));
-        }
-        Ok(())
-    }
-
-    fn read_peers(&mut self, state: &mut State) -> DiskResult<()> {
-        let mut section = self.section(PEERS)?;
-        let mut bytes = Vec::new();
-        while !section.is_over() {
-            let len = u64::from_le_bytes(section.array()?);
-            let len = usize::try_from(len).ok().filter(|len| *len as u64 <= section.reader.left());
-            let Some(len) = len else {
-                return Err(section.snapshot.damaged("a peer is longer than its file"));
-            };
-            bytes.resize(len, 0);
-            section.fill(&mut bytes)?;
-            let Some(peer) = peer_of(&bytes, &state.names) else {
-                return Err(section.snapshot.damaged("a peer can't be read"));
-            };
-            if state.peers.key(peer.id).is_some() {
-                return Err(section.snapshot.damaged("a peer is in it twice"));
-            }
-            state.restore_peer(peer);
-        }
-        Ok(())
-    }
-
-    fn read_segments(&mut self, state: &mut State) -> DiskResult<()> {
-        let mut ids = Vec::new();
-        let mut section = self.section(SEGMENTS)?;
-        while !section.is_over() {
-            ids.push(u64::from_le_bytes(section.array()?));
-        }
-        for id in ids {
-            let file = StoreFile::Segment(id);
-            let bytes = self.store.read_file(file)?;
-            let damaged = |_| Damaged("it is no part of a text index").at(&self.store.path_of(file), 0);
-            let segment = Segment::decode(&bytes).map_err(damaged)?;
-            if segment.names().iter().any(|name| *name >= state.names.slots()) {
-                return Err(
-                    Damaged("it has names that the snapshot has not").at(&self.store.path_of(file), 0)
-                );
-            }
-            self.count(bytes.len() as u64);
-            state.text.segments.push(Held { id, segment: segment.into() });
-        }
-        Ok(())
-    }
-}
-
-impl Section<'_, '_> {
-    fn is_over(&self) -> bool {
-        self.reader.left() == 0
-    }
-
-    fn array<const N: usize>(&mut self) -> DiskResult<[u8; N]> {
-        let mut bytes = [0; N];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) -> DiskResult<()> {
-        let read = self.reader.read_exact(bytes);
-        read.map_err(|_| self.reader.error(Damaged("it ends too early")))?;
-        self.snapshot.count(bytes.len() as u64);
-        Ok(())
-    }
-}
-
-/// Bytes of a peer, read from the front.
-struct Cut<'a>(&'a [u8]);
-
-impl<'a> Cut<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// A count of things of so many bytes, which must be there.
-    fn count(&mut self, bytes_each: usize) -> Option<usize> {
-        let count = usize::try_from(self.number()?).ok()?;
-        (count.checked_mul(bytes_each)? <= self.0.len()).then_some(count)
-    }
-
-    fn words(&mut self, count: usize) -> Option<impl Iterator<Item = u32> + use<'a>> {
-        let (words, _) = self.take(count * 4)?.as_chunks::<4>();
-        Some(words.iter().map(|word| u32::from_le_bytes(*word)))
-    }
-}
-
-/// A peer as a snapshot has it; `None` where that does not fit the names.
-fn peer_of(bytes: &[u8], names: &Names) -> Option<Peer> {
-    let mut cut = Cut(bytes);
-    let len = cut.count(1)?;
-    let Ok(Record::Announce { peer: id, what, address, starts_over: has_left, asked, .. }) =
-        Record::decode(cut.take(len)?)
-    else {
-        return None;
-    };
-    let (next_seq, lsn) = (cut.number()?, cut.number()?);
-    let mut manifest =
-        Manifest { digest: what.digest, bytes: u128::from_le_bytes(cut.array()?), ..Manifest::default() };
-    let files = cut.count(8)?;
-    manifest.names = cut.words(files)?.map(NameKey::from).collect();
-    manifest.changed = cut.words(files)?.collect();
-    if manifest.names.iter().any(|name| !names.get(*name).is_some_and(super::names::Name::is_here)) {
-        return None;
-    }
-    let (odd, repeats) = (cut.count(0)?, cut.count(0)?);
-    let mut rare = Rare::default();
-    for _ in 0..odd {
-        let name = NameKey::from(u32::from_le_bytes(cut.array()?));
-        let [flags] = cut.array()?;
-        let (size, modified) = (cut.number()?, i64::from_le_bytes(cut.array()?));
-        let odd =
-            Odd { size: (flags & 1 != 0).then_some(size), modified: (flags & 2 != 0).then_some(modified) };
-        rare.odd.insert(name, odd);
-    }
-    for _ in 0..repeats {
-        let content = ContentKey::from(u32::from_le_bytes(cut.array()?));
-        rare.repeats.insert(content, u32::from_le_bytes(cut.array()?));
-    }
-    manifest.rare = (odd + repeats > 0).then(|| Box::new(rare));
-    let order = Order::restored(what.epoch, next_seq, asked);
-    Some(Peer { id, name: what.name, address, doors: what.doors, order, manifest, lsn, has_left })
-}
-
 impl State {
-    /// Takes a peer in that is not here, with its files.
-    fn restore_peer(&mut self, peer: Peer) {
-        let manifest = peer.manifest.clone();
-        let key = self.peers.insert(peer);
-        let mut seen = hashbrown::HashSet::new();
-        for name in &manifest.names {
-            let Some(slot) = self.names.get_mut(*name) else { continue };
-            slot.count_known(true);
-            let content_key = slot.content;
-            let is_counted = manifest.repeats(content_key).is_some() && !seen.insert(content_key);
-            let odd = manifest.odd(*name);
-            if let Some(size) = odd.size {
-                let first = self.said_first(content_key);
-                self.claims.add(content_key, first, key, size);
-            }
-            if let Some(content) = self.contents.get_mut(content_key) {
-                content.set_disputed(content.is_disputed() || odd.size.is_some());
-                if !is_counted {
-                    self.sources.push(&mut content.sources, key);
-                }
-            }
-        }
-        self.known_files += manifest.len() as u64;
-    }
-
     /// Counts the listed names that nobody knows, as the changes that made them so would have.
     fn count_the_dead(&mut self) {
         let names = (0..self.names.slots()).filter_map(|slot| self.names.get(NameKey::from(slot)));

@@ -133,7 +133,7 @@ impl Inner {
     }
 
     /// Makes the terms of names that are not known yet, before anybody has to wait for it.
-    fn look_ahead(&self, drafts: &mut [Draft]) {
+    pub(super) fn look_ahead(&self, drafts: &mut [Draft]) {
         for drafts in drafts.chunks_mut(batch::CHANGES_PER_STEP) {
             let state = self.state.read();
             drafts.iter_mut().for_each(|draft| draft.look_up(&state));

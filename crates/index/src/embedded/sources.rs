@@ -5,8 +5,10 @@
 //!
 //! Invariants: a list of `len` numbers is in a block of the next power of two. Within a list the order means nothing.
 
-use super::arena::{Key, PeerKey};
-use super::chunked::Chunked;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::arena::{ContentKey, Key, PeerKey};
+use super::chunked::{Chunked, PIECE};
 
 /// The largest block: 2^26 peers.
 const CLASSES: usize = 27;
@@ -124,6 +126,84 @@ impl Class {
     }
 }
 
+/// Lists of known lengths that are being filled, by several threads at once.
+#[derive(Debug)]
+pub(super) struct Filling {
+    /// Where the blocks of each size begin, in one row of slots: each at the beginning of a piece.
+    starts: [u32; CLASSES],
+    pieces: Vec<Vec<AtomicU32>>,
+    /// The slot of each content's next source.
+    next: Vec<AtomicU32>,
+}
+
+impl Filling {
+    /// Room for lists of these lengths; `None` where there are more than numbers.
+    pub(super) fn new(lens: &[AtomicU32]) -> Option<Self> {
+        let lens = || lens.iter().map(|len| len.load(Ordering::Relaxed));
+        let mut blocks = [0_u64; CLASSES];
+        for class in lens().filter_map(class_of) {
+            *blocks.get_mut(class)? += 1;
+        }
+        let (mut starts, mut pieces) = ([0; CLASSES], Vec::new());
+        for (class, (start, blocks)) in starts.iter_mut().zip(blocks).enumerate() {
+            *start = u32::try_from(pieces.len() * PIECE).ok()?;
+            let slots = usize::try_from(blocks << class).ok()?;
+            for from in (0..slots).step_by(PIECE) {
+                pieces.push((from..slots.min(from + PIECE)).map(|_| AtomicU32::new(u32::MAX)).collect());
+            }
+        }
+        u32::try_from(pieces.len() * PIECE).ok()?;
+        let mut free = starts;
+        let take = |len| {
+            class_of(len).map_or(0, |class| {
+                let at = free[class];
+                free[class] += 1 << class;
+                at
+            })
+        };
+        let next = lens().map(take).map(AtomicU32::new).collect();
+        Some(Self { starts, pieces, next })
+    }
+
+    /// Adds a peer to a content's list. Those of one content come from one thread.
+    pub(super) fn push(&self, content: usize, peer: PeerKey) {
+        let at = self.next.get(content).map_or(u32::MAX, add_one) as usize;
+        if let Some(slot) = self.pieces.get(at / PIECE).and_then(|piece| piece.get(at % PIECE)) {
+            slot.store(peer.into(), Ordering::Relaxed);
+        }
+    }
+
+    /// Ends it, and gives each content its list.
+    pub(super) fn end(self, lens: &[AtomicU32], mut give: impl FnMut(ContentKey, List)) -> Sources {
+        for (content, (len, next)) in (0..).zip(lens.iter().zip(&self.next)) {
+            let len = len.load(Ordering::Relaxed);
+            let list = class_of(len).map(|class| {
+                let block = next.load(Ordering::Relaxed) - len - self.starts[class];
+                List { block, len }
+            });
+            give(ContentKey::from(content), list.unwrap_or_default());
+        }
+        let mut pieces = self.pieces.into_iter();
+        let mut next = self.starts.into_iter().skip(1);
+        let mut before = 0;
+        let classes = std::array::from_fn(|_| {
+            let end = next.next().map_or(usize::MAX, |end| end as usize / PIECE);
+            let own = pieces.by_ref().take(end.saturating_sub(before));
+            before = end;
+            let plain = |piece: Vec<AtomicU32>| piece.into_iter().map(AtomicU32::into_inner).collect();
+            Class { slots: Chunked::of_pieces(own.map(plain).collect()), free: Vec::new() }
+        });
+        Sources { classes }
+    }
+}
+
+/// Adds one to a number that no other thread changes meanwhile, and gives what it was.
+pub(super) fn add_one(number: &AtomicU32) -> u32 {
+    let was = number.load(Ordering::Relaxed);
+    number.store(was + 1, Ordering::Relaxed);
+    was
+}
+
 fn class_of(len: u32) -> Option<usize> {
     (len > 0).then(|| len.next_power_of_two().trailing_zeros() as usize)
 }
@@ -137,6 +217,30 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn lists_filled_at_once_are_those_filled_one_by_one(
+            lens in prop::collection::vec(prop_oneof![8 => 0..5_u32, 1 => 0..70_000_u32], 0..60),
+        ) {
+            let counts: Vec<AtomicU32> = lens.iter().map(|len| AtomicU32::new(*len)).collect();
+            let filling = Filling::new(&counts).unwrap();
+            for (content, len) in lens.iter().enumerate() {
+                (0..*len).for_each(|peer| filling.push(content, PeerKey::from(peer)));
+            }
+            let mut lists = Vec::new();
+            let mut sources = filling.end(&counts, |_, list| lists.push(list));
+            for (list, len) in lists.iter_mut().zip(&lens) {
+                prop_assert!(sources.iter(*list, 0).map(u32::from).eq(0..*len));
+                // And they go on as any other.
+                sources.push(list, PeerKey::from(*len));
+                prop_assert!(*len == 0 || sources.remove(list, PeerKey::from(0)));
+            }
+            for (list, len) in lists.iter().zip(&lens) {
+                let held: BTreeSet<_> = sources.iter(*list, 0).map(u32::from).collect();
+                let first = u32::from(*len > 0);
+                prop_assert!(held.into_iter().eq(first..=*len));
+            }
+        }
+
         #[test]
         fn lists_hold_what_was_put_into_them(steps in prop::collection::vec((0..3_usize, 0..40_u32), 0..300)) {
             let mut sources = Sources::default();
