@@ -6,7 +6,7 @@
 //! - `segments`: the words of names, and which names a query may mean;
 //! - `search` (over `filter`) and `listing`: the answers;
 //! - `background`: segments made and merged, memory given back, snapshots taken, while all else goes on;
-//! - `disk`: files; `snapshot` and `recovery` (over `restore`): the state into them and out of them.
+//! - `disk`: files; `snapshot` and `recovery` (over `restore` and `link`): the state into them and out of them.
 //!
 //! Architecture invariants: one change at a time (`turn`), in small steps under the lock of the state, so that a search
 //! waits for a step and never for a whole change, a flush, a merge or a snapshot. A batch that is acknowledged is on disk.
@@ -36,6 +36,7 @@ mod search;
 mod background;
 
 mod disk;
+mod link;
 mod recovery;
 mod restore;
 mod snapshot;

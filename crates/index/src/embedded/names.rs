@@ -334,13 +334,16 @@ impl Names {
         }
     }
 
-    /// Sets how many peers know each name.
-    pub(super) fn set_known(&mut self, known: &[AtomicU32]) {
+    /// Sets how many peers know each name. Tells whether each that somebody knows is here.
+    pub(super) fn set_known(&mut self, known: &[AtomicU32]) -> bool {
+        let mut all_here = true;
         for (slot, known) in (0..self.slots()).zip(known) {
             if let Some(name) = self.get_mut(NameKey::from(slot)) {
                 name.known = known.load(Ordering::Relaxed);
+                all_here &= name.known == 0 || name.is_here();
             }
         }
+        all_here
     }
 
     /// Whether a content's first listed name is its only one.

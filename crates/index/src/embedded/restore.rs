@@ -1,23 +1,19 @@
 //! A snapshot into memory, by several threads.
 //!
-//! Segments and peers are read beside the contents and names, which need nothing of them. Then the pieces are put
-//! together: who knows a name and who has a content is not in a snapshot, since the files of each peer tell it. It is
-//! counted first and filled in afterwards, so that each list of sources is written once and where it stays; threads
-//! share that by contents, so none waits for another.
+//! Segments and peers are read beside the contents and names, which need nothing of them. Then `link` works out who has
+//! what, which is not in a snapshot, since the files of each peer tell it.
 //!
 //! Invariants: every number read from a file is looked at before it is used, though its checksum was right: what does not
 //! fit together is named as damage.
 
-use std::collections::HashSet;
 use std::io::{BufRead, Read};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, ScopedJoinHandle};
 
 use peerage_wire::ContentHash;
 
-use super::arena::{ContentKey, NameKey, PeerKey};
+use super::arena::{ContentKey, NameKey};
 use super::contents::Contents;
 use super::disk::{Container, Damaged, DiskError, DiskResult, Record, SectionReader, StoreDir, StoreFile};
 use super::leases::Order;
@@ -26,17 +22,11 @@ use super::names::{NameRef, Names, Restored};
 use super::peers::Peer;
 use super::segments::Segment;
 use super::snapshot::{CONTENTS, FREE, NAMES, PEERS, SEGMENTS, UNLISTED};
-use super::sources::{Filling, add_one};
 use super::state::{Held, State};
 use crate::Phase;
 
 /// Bytes between two reports of progress.
 pub(super) const PROGRESS_BYTES: u64 = 64 << 20;
-/// Contents one after the other that are one thread's, so that hardly any line of a cache is of two.
-const RUN: u32 = 256;
-/// Threads that put the pieces together: each looks at every registration, so more of them gain little.
-const LINKERS_MAX: usize = 8;
-
 /// Reads a snapshot and its segments, and tells their bytes.
 pub(super) fn restore(store: &StoreDir, last: u64, progress: &dyn Fn(Phase)) -> DiskResult<(State, u64)> {
     let file = StoreFile::Snapshot(last);
@@ -291,114 +281,4 @@ fn peer_of(bytes: &[u8]) -> Option<Peer> {
     manifest.rare = (odd + repeats > 0).then(|| Box::new(rare));
     let order = Order::restored(what.epoch, next_seq, asked);
     Some(Peer { id, name: what.name, address, doors: what.doors, order, manifest, lsn, has_left })
-}
-
-impl State {
-    /// Works out who knows each name and who has each content, from the files of every peer; nobody is here yet.
-    fn link(&mut self) -> Result<(), &'static str> {
-        self.known_files = 0;
-        for key in self.peers.keys() {
-            self.known_files += self.peers.get(key).map_or(0, |peer| peer.manifest.len() as u64);
-            self.claim_odd_sizes(key);
-        }
-        let zeros = |slots: u32| -> Vec<AtomicU32> { (0..slots).map(|_| AtomicU32::new(0)).collect() };
-        let (known, having) = (zeros(self.names.slots()), zeros(self.contents.slots()));
-        let registrations = Registrations::of(self);
-        registrations.visit(|_, name, content, is_first| {
-            add_one(&known[name]);
-            if is_first {
-                add_one(&having[content]);
-            }
-        })?;
-        let filling = Filling::new(&having).ok_or("it has more registrations than can be")?;
-        registrations.visit(|peer, _, content, is_first| {
-            if is_first {
-                filling.push(content, peer);
-            }
-        })?;
-        drop(registrations);
-        self.names.set_known(&known);
-        self.sources = filling.end(&having, |content, list| {
-            if let Some(content) = self.contents.get_mut(content) {
-                content.sources = list;
-            }
-        });
-        Ok(())
-    }
-
-    /// Notes what a peer says of sizes where the first said otherwise.
-    fn claim_odd_sizes(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.get(key) else { return };
-        let Some(rare) = &peer.manifest.rare else { return };
-        let sizes = rare.odd.iter().filter_map(|(name, odd)| Some((*name, odd.size?)));
-        for (name, size) in sizes.collect::<Vec<_>>() {
-            let Some(content) = self.names.get(name).map(|name| name.content) else { continue };
-            let first = self.said_first(content);
-            self.claims.add(content, first, key, size);
-            if let Some(content) = self.contents.get_mut(content) {
-                content.set_disputed(true);
-            }
-        }
-    }
-}
-
-/// Every file of every peer, with the content of each name at hand.
-struct Registrations<'a> {
-    /// The content of each name; [`u32::MAX`] where the slot is free.
-    contents: Vec<u32>,
-    manifests: Vec<(PeerKey, &'a Manifest)>,
-}
-
-impl<'a> Registrations<'a> {
-    fn of(state: &'a State) -> Self {
-        let content = |slot| {
-            let name = state.names.get(NameKey::from(slot)).filter(|name| name.is_here());
-            name.map_or(u32::MAX, |name| name.content.into())
-        };
-        let contents = (0..state.names.slots()).map(content).collect();
-        let keys = state.peers.keys().into_iter();
-        let manifests = keys.filter_map(|key| Some((key, &state.peers.get(key)?.manifest))).collect();
-        Self { contents, manifests }
-    }
-
-    /// Calls with each registration: its peer, the numbers of its name and content, and whether it is the peer's first
-    /// of that content. All those of one content come from one thread, in the same order each time.
-    fn visit(&self, visit: impl Fn(PeerKey, usize, usize, bool) + Sync) -> Result<(), &'static str> {
-        let fit = AtomicBool::new(true);
-        let threads = thread::available_parallelism().map_or(1, usize::from).clamp(1, LINKERS_MAX);
-        let threads = u32::try_from(threads).unwrap_or(1);
-        thread::scope(|scope| {
-            for own in 0..threads {
-                let (visit, fit) = (&visit, &fit);
-                scope.spawn(move || {
-                    if !self.visit_own(own, threads, visit) {
-                        fit.store(false, Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        if fit.into_inner() { Ok(()) } else { Err("a peer has names that are not there") }
-    }
-
-    /// Tells whether every name is there.
-    fn visit_own(&self, own: u32, threads: u32, visit: &impl Fn(PeerKey, usize, usize, bool)) -> bool {
-        for (peer, manifest) in &self.manifests {
-            let repeats = manifest.rare.as_ref().is_some_and(|rare| !rare.repeats.is_empty());
-            let mut seen = HashSet::new();
-            for name in &manifest.names {
-                let name = u32::from(*name) as usize;
-                let Some(content) = self.contents.get(name).copied().filter(|content| *content != u32::MAX)
-                else {
-                    return false;
-                };
-                if content / RUN % threads != own {
-                    continue;
-                }
-                let key = ContentKey::from(content);
-                let is_first = !(repeats && manifest.repeats(key).is_some()) || seen.insert(key);
-                visit(*peer, name, content as usize, is_first);
-            }
-        }
-        true
-    }
 }

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::arena::{ContentKey, Key, PeerKey};
+use super::arena::{Key, PeerKey};
 use super::chunked::{Chunked, PIECE};
 
 /// The largest block: 2^26 peers.
@@ -126,22 +126,19 @@ impl Class {
     }
 }
 
-/// Lists of known lengths that are being filled, by several threads at once.
+/// Room for lists of known lengths, which several threads fill at once.
 #[derive(Debug)]
-pub(super) struct Filling {
+pub(super) struct Room {
     /// Where the blocks of each size begin, in one row of slots: each at the beginning of a piece.
     starts: [u32; CLASSES],
     pieces: Vec<Vec<AtomicU32>>,
-    /// The slot of each content's next source.
-    next: Vec<AtomicU32>,
 }
 
-impl Filling {
-    /// Room for lists of these lengths; `None` where there are more than numbers.
-    pub(super) fn new(lens: &[AtomicU32]) -> Option<Self> {
-        let lens = || lens.iter().map(|len| len.load(Ordering::Relaxed));
+impl Room {
+    /// Makes room, and gives each list with the number of its first slot. `None` where there are more slots than numbers.
+    pub(super) fn for_lists(lens: &[u32], mut give: impl FnMut(usize, List, u32)) -> Option<Self> {
         let mut blocks = [0_u64; CLASSES];
-        for class in lens().filter_map(class_of) {
+        for class in lens.iter().copied().filter_map(class_of) {
             *blocks.get_mut(class)? += 1;
         }
         let (mut starts, mut pieces) = ([0; CLASSES], Vec::new());
@@ -154,54 +151,37 @@ impl Filling {
         }
         u32::try_from(pieces.len() * PIECE).ok()?;
         let mut free = starts;
-        let take = |len| {
-            class_of(len).map_or(0, |class| {
-                let at = free[class];
+        for (number, len) in lens.iter().copied().enumerate() {
+            if let Some(class) = class_of(len) {
+                give(number, List { block: free[class] - starts[class], len }, free[class]);
                 free[class] += 1 << class;
-                at
-            })
-        };
-        let next = lens().map(take).map(AtomicU32::new).collect();
-        Some(Self { starts, pieces, next })
+            }
+        }
+        Some(Self { starts, pieces })
     }
 
-    /// Adds a peer to a content's list. Those of one content come from one thread.
-    pub(super) fn push(&self, content: usize, peer: PeerKey) {
-        let at = self.next.get(content).map_or(u32::MAX, add_one) as usize;
-        if let Some(slot) = self.pieces.get(at / PIECE).and_then(|piece| piece.get(at % PIECE)) {
+    /// Writes a source into a slot.
+    pub(super) fn put(&self, slot: u32, peer: PeerKey) {
+        let slot = slot as usize;
+        if let Some(slot) = self.pieces.get(slot / PIECE).and_then(|piece| piece.get(slot % PIECE)) {
             slot.store(peer.into(), Ordering::Relaxed);
         }
     }
 
-    /// Ends it, and gives each content its list.
-    pub(super) fn end(self, lens: &[AtomicU32], mut give: impl FnMut(ContentKey, List)) -> Sources {
-        for (content, (len, next)) in (0..).zip(lens.iter().zip(&self.next)) {
-            let len = len.load(Ordering::Relaxed);
-            let list = class_of(len).map(|class| {
-                let block = next.load(Ordering::Relaxed) - len - self.starts[class];
-                List { block, len }
-            });
-            give(ContentKey::from(content), list.unwrap_or_default());
-        }
+    /// The lists, each of whose slots was written.
+    pub(super) fn filled(self) -> Sources {
         let mut pieces = self.pieces.into_iter();
-        let mut next = self.starts.into_iter().skip(1);
+        let mut ends = self.starts.into_iter().skip(1).map(|end| end as usize / PIECE);
         let mut before = 0;
         let classes = std::array::from_fn(|_| {
-            let end = next.next().map_or(usize::MAX, |end| end as usize / PIECE);
-            let own = pieces.by_ref().take(end.saturating_sub(before));
+            let end = ends.next().unwrap_or(usize::MAX);
+            let own = pieces.by_ref().take(end - before);
             before = end;
             let plain = |piece: Vec<AtomicU32>| piece.into_iter().map(AtomicU32::into_inner).collect();
             Class { slots: Chunked::of_pieces(own.map(plain).collect()), free: Vec::new() }
         });
         Sources { classes }
     }
-}
-
-/// Adds one to a number that no other thread changes meanwhile, and gives what it was.
-pub(super) fn add_one(number: &AtomicU32) -> u32 {
-    let was = number.load(Ordering::Relaxed);
-    number.store(was + 1, Ordering::Relaxed);
-    was
 }
 
 fn class_of(len: u32) -> Option<usize> {
@@ -221,13 +201,13 @@ mod tests {
         fn lists_filled_at_once_are_those_filled_one_by_one(
             lens in prop::collection::vec(prop_oneof![8 => 0..5_u32, 1 => 0..70_000_u32], 0..60),
         ) {
-            let counts: Vec<AtomicU32> = lens.iter().map(|len| AtomicU32::new(*len)).collect();
-            let filling = Filling::new(&counts).unwrap();
-            for (content, len) in lens.iter().enumerate() {
-                (0..*len).for_each(|peer| filling.push(content, PeerKey::from(peer)));
+            let mut lists = vec![(List::default(), 0); lens.len()];
+            let room = Room::for_lists(&lens, |number, list, slot| lists[number] = (list, slot)).unwrap();
+            for ((_, slot), len) in lists.iter().zip(&lens) {
+                (0..*len).for_each(|peer| room.put(slot + peer, PeerKey::from(peer)));
             }
-            let mut lists = Vec::new();
-            let mut sources = filling.end(&counts, |_, list| lists.push(list));
+            let mut sources = room.filled();
+            let mut lists: Vec<List> = lists.into_iter().map(|(list, _)| list).collect();
             for (list, len) in lists.iter_mut().zip(&lens) {
                 prop_assert!(sources.iter(*list, 0).map(u32::from).eq(0..*len));
                 // And they go on as any other.
