@@ -103,7 +103,8 @@ impl Index {
         self.engine.snapshot()
     }
 
-    /// Ends work in the background and writes what is still to be written. Calls after it are refused.
+    /// Ends work in the background and writes what is still to be written, all that is registered where a start would
+    /// otherwise have much of the log to read. Calls after it are refused.
     ///
     /// # Errors
     /// [`Error::Store`] where the last writes failed.

@@ -26,7 +26,8 @@ pub(super) struct Draft {
     file: Option<FileEntry>,
     digest: ShareDigest,
     path_hash: u64,
-    is_unknown: bool,
+    /// Its content and name as they were known when it was looked up.
+    known: Option<(ContentKey, NameKey)>,
     terms: Option<NameTerms>,
 }
 
@@ -42,6 +43,13 @@ pub(super) fn drafts(changes: Vec<Change>) -> Vec<Draft> {
     drafts
 }
 
+/// Looks up which names are known.
+pub(super) fn look_up(drafts: &mut [Draft], state: &State) {
+    drafts.iter_mut().for_each(|draft| draft.path_hash = state.names.hash(draft.path.as_str()));
+    state.warm(drafts.iter().filter_map(|draft| Some(&draft.file.as_ref()?.hash)));
+    drafts.iter_mut().for_each(|draft| draft.look_up(state));
+}
+
 impl Draft {
     fn of(change: Change) -> Self {
         let (path, file) = match change {
@@ -52,22 +60,21 @@ impl Draft {
         if let Some(file) = &file {
             digest.add(file);
         }
-        Self { path, file, digest, path_hash: 0, is_unknown: false, terms: None }
+        Self { path, file, digest, path_hash: 0, known: None, terms: None }
     }
 
     /// Looks whether the name is known.
-    pub(super) fn look_up(&mut self, state: &State) {
-        self.path_hash = state.names.hash(self.path.as_str());
+    fn look_up(&mut self, state: &State) {
         let Some(file) = &self.file else { return };
-        let known = state.contents.find(&file.hash).and_then(|key| {
-            state.names.find(key, state.contents.get(key)?, self.path.as_str(), self.path_hash)
+        self.known = state.contents.find(&file.hash).and_then(|key| {
+            let content = state.contents.get(key)?;
+            Some((key, state.names.find(key, content, self.path.as_str(), self.path_hash)?))
         });
-        self.is_unknown = known.is_none();
     }
 
     /// Makes the terms of an unknown name.
     pub(super) fn split(&mut self) {
-        if self.is_unknown {
+        if self.file.is_some() && self.known.is_none() {
             self.terms = Some(NameTerms::of(&self.path));
         }
     }
@@ -155,7 +162,10 @@ impl Inner {
         let is_live = state.peers.leases.is_live(key);
         drop(state);
         for changes in plan.changes.chunks(CHANGES_PER_STEP) {
-            self.step(|state| changes.iter().for_each(|change| progress.take(state, key, is_live, change)));
+            self.step(|state| {
+                state.warm_known(changes.iter().filter_map(|change| change.draft.known));
+                changes.iter().for_each(|change| progress.take(state, key, is_live, change));
+            });
         }
         let state = self.state.read();
         let Some(peer) = state.peers.get(key) else { return };
@@ -186,8 +196,9 @@ impl Progress {
         let mut edit = Edit { at: change.at, is_replaced: change.before.is_some(), after: None };
         // Added before removed: a content that stays is not given up and registered again.
         if let Some(file) = &change.draft.file {
-            let Draft { path_hash, terms, .. } = &change.draft;
-            let entered = state.enter(&Arrival { file, path_hash: *path_hash, terms: terms.as_ref() });
+            let Draft { path_hash, known, terms, .. } = &change.draft;
+            let arrival = Arrival { file, path_hash: *path_hash, known: *known, terms: terms.as_ref() };
+            let entered = state.enter(&arrival);
             let paths = self.paths_of(state, key, entered.content);
             *paths += 1;
             let is_first = *paths == 1;

@@ -9,12 +9,14 @@
 //! see the same registrations.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 
 use super::arena::{ContentKey, Key, NameKey, PeerKey};
+use super::contents::Contents;
 use super::manifest::Manifest;
 use super::names::Names;
+use super::peers::Peers;
 use super::restore::join;
 use super::sources::Room;
 use super::state::State;
@@ -26,16 +28,23 @@ const AT_A_TIME: usize = 32 << 20;
 /// Threads beyond which memory is what limits.
 const THREADS_MAX: usize = 8;
 
-/// A registration in a pile; of nobody where the peer has the content under an earlier path as well.
+/// The files of a peer.
+struct Files<'a> {
+    peer: PeerKey,
+    manifest: &'a Manifest,
+    /// Places of those whose content it has under an earlier path as well, in order.
+    again: Vec<u32>,
+}
+
+/// A registration in a pile.
 #[derive(Debug, Clone, Copy)]
 struct Registration {
     name: u32,
+    /// [`NOBODY`] where the peer has the content under an earlier path as well.
     peer: PeerKey,
 }
 
-impl Registration {
-    const NOBODY: PeerKey = PeerKey::MAX;
-}
+const NOBODY: PeerKey = PeerKey::MAX;
 
 impl State {
     /// Works out who knows each name and who has each content; nobody is here yet.
@@ -43,59 +52,36 @@ impl State {
     /// # Errors
     /// What does not fit together.
     pub(super) fn link(&mut self) -> Result<(), &'static str> {
-        self.known_files = 0;
         for key in self.peers.keys() {
             self.known_files += self.peers.get(key).map_or(0, |peer| peer.manifest.len() as u64);
             self.claim_odd_sizes(key);
         }
-        let zeros = || -> Vec<AtomicU32> { (0..self.names.slots()).map(|_| AtomicU32::new(0)).collect() };
-        let (known, having) = (zeros(), zeros());
-        self.each_in_piles(|Registration { name, peer }| {
-            add_one(&known, name);
-            if peer != Registration::NOBODY {
+        // Taken apart, since contents and names change while the peers are looked at.
+        let Self { peers, names, contents, .. } = self;
+        let files = files(peers, names);
+        let zeros = || -> Vec<AtomicU32> { (0..names.slots()).map(|_| AtomicU32::new(0)).collect() };
+        let (known, having, all_here) = (zeros(), zeros(), AtomicBool::new(true));
+        each_in_piles(&files, names, |Registration { name, peer }| {
+            if add_one(&known, name) == u32::MAX {
+                all_here.store(false, Ordering::Relaxed);
+            }
+            if peer != NOBODY {
                 add_one(&having, name);
             }
-        })?;
-        if !self.names.set_known(&known) {
+        });
+        if !names.set_known(&known) || !all_here.into_inner() {
             return Err("a peer has names that are not there");
         }
         drop(known);
-        let (room, next) = self.make_room(having).ok_or("it has more registrations than can be")?;
-        self.each_in_piles(|Registration { name, peer }| {
-            if peer != Registration::NOBODY {
+        let (room, next) =
+            make_room(contents, names, having).ok_or("it has more registrations than can be")?;
+        each_in_piles(&files, names, |Registration { name, peer }| {
+            if peer != NOBODY {
                 room.put(add_one(&next, name), peer);
             }
-        })?;
+        });
         self.sources = room.filled();
         Ok(())
-    }
-
-    /// Makes room for the sources of every content, those of one name beside each other. Takes how many sources have each
-    /// name, and gives the slot of its first.
-    fn make_room(&mut self, having: Vec<AtomicU32>) -> Option<(Room, Vec<AtomicU32>)> {
-        let content =
-            |name: u32| self.names.get(NameKey::from(name)).map_or(u32::MAX, |name| name.content.into());
-        let mut lens = vec![0; self.contents.slots() as usize];
-        for (name, having) in (0..).zip(&having) {
-            if let Some(len) = lens.get_mut(content(name) as usize) {
-                *len += having.load(Ordering::Relaxed);
-            }
-        }
-        let mut slots = vec![0; lens.len()];
-        let contents = &mut self.contents;
-        let room = Room::for_lists(&lens, |number, list, slot| {
-            slots[number] = slot;
-            let key = u32::try_from(number).unwrap_or(u32::MAX);
-            if let Some(content) = contents.get_mut(ContentKey::from(key)) {
-                content.sources = list;
-            }
-        })?;
-        for (name, having) in (0..).zip(&having) {
-            if let Some(slot) = slots.get_mut(content(name) as usize) {
-                *slot += having.swap(*slot, Ordering::Relaxed);
-            }
-        }
-        Some((room, having))
     }
 
     /// Notes what a peer says of sizes where the first said otherwise.
@@ -111,74 +97,132 @@ impl State {
             }
         }
     }
+}
 
-    /// Calls with each registration of every peer, in the same order each time for any one name.
-    fn each_in_piles(&self, take: impl Fn(Registration) + Sync) -> Result<(), &'static str> {
-        let threads = thread::available_parallelism().map_or(1, usize::from).clamp(1, THREADS_MAX);
-        let keys = self.peers.keys().into_iter();
-        let manifests: Vec<_> = keys.filter_map(|key| Some((key, &self.peers.get(key)?.manifest))).collect();
-        let mut left = manifests.as_slice();
-        while !left.is_empty() {
-            let mut files = 0;
-            let fits = |(_, manifest): &&(PeerKey, &Manifest)| {
-                let fits = files < AT_A_TIME;
-                files += manifest.len();
-                fits
-            };
-            let (some, rest) = left.split_at(left.iter().take_while(fits).count());
-            left = rest;
-            let heaps: Option<Vec<_>> = thread::scope(|scope| {
-                let shares = some.chunks(some.len().div_ceil(threads));
-                let heaps: Vec<_> = shares.map(|peers| scope.spawn(|| heap(peers, &self.names))).collect();
-                heaps.into_iter().map(join).collect()
-            });
-            let heaps = heaps.ok_or("a peer has names that are not there")?;
-            let (next, piles) = (AtomicUsize::new(0), piles(&self.names));
-            thread::scope(|scope| {
-                for _ in 0..threads {
-                    scope.spawn(|| {
-                        while let pile = next.fetch_add(1, Ordering::Relaxed)
-                            && pile < piles
-                        {
-                            heaps.iter().filter_map(|heap| heap.get(pile)).flatten().copied().for_each(&take);
-                        }
-                    });
-                }
-            });
+/// What every peer has.
+fn files<'a>(peers: &'a Peers, names: &Names) -> Vec<Files<'a>> {
+    let of_name = |slot| names.get(NameKey::from(slot)).map_or(NOWHERE, |name| name.content);
+    // The contents alone are a seventh of what the names take, so more of them are in the caches.
+    let contents: Vec<ContentKey> = (0..names.slots()).map(of_name).collect();
+    let keys = peers.keys();
+    let threads = threads();
+    thread::scope(|scope| {
+        let shares = keys.chunks(keys.len().div_ceil(threads).max(1));
+        let files = |key: &PeerKey| {
+            let manifest = &peers.get(*key)?.manifest;
+            Some(Files { peer: *key, manifest, again: again(manifest, &contents) })
+        };
+        let shares: Vec<_> = shares
+            .map(|keys| scope.spawn(move || keys.iter().filter_map(files).collect::<Vec<_>>()))
+            .collect();
+        shares.into_iter().flat_map(join).collect()
+    })
+}
+
+const NOWHERE: ContentKey = ContentKey::MAX;
+
+/// Places of files whose content stands at an earlier place as well.
+fn again(manifest: &Manifest, contents: &[ContentKey]) -> Vec<u32> {
+    let Some(rare) = manifest.rare.as_ref().filter(|rare| !rare.repeats.is_empty()) else {
+        return Vec::new();
+    };
+    let mut seen = HashSet::new();
+    let is_again = |name: &NameKey| {
+        let content = contents.get(u32::from(*name) as usize).copied().unwrap_or(NOWHERE);
+        rare.repeats.contains_key(&content) && !seen.insert(content)
+    };
+    let places = (0..).zip(manifest.names.iter().map(is_again));
+    places.filter_map(|(place, is_again)| is_again.then_some(place)).collect()
+}
+
+/// Makes room for the sources of every content, those of one name beside each other. Takes how many sources have each name,
+/// and gives the slot of its first.
+fn make_room(
+    contents: &mut Contents,
+    names: &Names,
+    having: Vec<AtomicU32>,
+) -> Option<(Room, Vec<AtomicU32>)> {
+    let content = |name: u32| names.get(NameKey::from(name)).map_or(NOWHERE, |name| name.content);
+    let mut lens = vec![0; contents.slots() as usize];
+    for (name, having) in (0..).zip(&having) {
+        if let Some(len) = lens.get_mut(u32::from(content(name)) as usize) {
+            *len += having.load(Ordering::Relaxed);
         }
-        Ok(())
+    }
+    let mut slots = vec![0; lens.len()];
+    let room = Room::for_lists(&lens, |number, list, slot| {
+        slots[number] = slot;
+        let key = u32::try_from(number).unwrap_or(u32::MAX);
+        if let Some(content) = contents.get_mut(ContentKey::from(key)) {
+            content.sources = list;
+        }
+    })?;
+    for (name, having) in (0..).zip(&having) {
+        if let Some(slot) = slots.get_mut(u32::from(content(name)) as usize) {
+            *slot += having.swap(*slot, Ordering::Relaxed);
+        }
+    }
+    Some((room, having))
+}
+
+/// Calls with each registration, in the same order each time for any one name.
+fn each_in_piles(files: &[Files<'_>], names: &Names, take: impl Fn(Registration) + Sync) {
+    let (mut left, threads) = (files, threads());
+    while !left.is_empty() {
+        let mut registrations = 0;
+        let fits = |files: &&Files<'_>| {
+            let fits = registrations < AT_A_TIME;
+            registrations += files.manifest.len();
+            fits
+        };
+        let (some, rest) = left.split_at(left.iter().take_while(fits).count());
+        left = rest;
+        let (next, piles) = (AtomicUsize::new(0), piles(names));
+        let heaps: Vec<_> = thread::scope(|scope| {
+            let shares = some.chunks(some.len().div_ceil(threads));
+            let heaps: Vec<_> = shares.map(|files| scope.spawn(move || heap(files, piles))).collect();
+            heaps.into_iter().map(join).collect()
+        });
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let pile = next.fetch_add(1, Ordering::Relaxed)
+                        && pile < piles
+                    {
+                        heaps.iter().filter_map(|heap| heap.get(pile)).flatten().copied().for_each(&take);
+                    }
+                });
+            }
+        });
     }
 }
 
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).clamp(1, THREADS_MAX)
+}
+
+/// The last is of numbers that are no name's.
 fn piles(names: &Names) -> usize {
-    (names.slots() >> PILE_BITS) as usize + 1
+    (names.slots() >> PILE_BITS) as usize + 2
 }
 
-/// What some peers have, in piles by name; `None` where a name is none.
-fn heap(peers: &[(PeerKey, &Manifest)], names: &Names) -> Option<Vec<Vec<Registration>>> {
-    let files: usize = peers.iter().map(|(_, manifest)| manifest.len()).sum();
-    let piles = piles(names);
-    let mut heap: Vec<_> = (0..piles).map(|_| Vec::with_capacity(files / piles)).collect();
-    for (peer, manifest) in peers {
-        let repeats = manifest.rare.as_ref().filter(|rare| !rare.repeats.is_empty());
-        let mut seen = HashSet::new();
-        for name in &manifest.names {
-            let is_again = match repeats {
-                Some(rare) => {
-                    let content = names.get(*name)?.content;
-                    rare.repeats.contains_key(&content) && !seen.insert(content)
-                }
-                None => false,
-            };
-            let peer = if is_again { Registration::NOBODY } else { *peer };
+/// What some peers have, in piles by name.
+fn heap(files: &[Files<'_>], piles: usize) -> Vec<Vec<Registration>> {
+    let registrations: usize = files.iter().map(|files| files.manifest.len()).sum();
+    let mut heap: Vec<_> = (0..piles).map(|_| Vec::with_capacity(registrations / piles)).collect();
+    for Files { peer, manifest, again } in files {
+        let mut again = again.iter().peekable();
+        for (place, name) in (0..).zip(&manifest.names) {
+            let peer = if again.next_if(|next| **next == place).is_some() { NOBODY } else { *peer };
             let name = u32::from(*name);
-            heap.get_mut((name >> PILE_BITS) as usize)?.push(Registration { name, peer });
+            heap[((name >> PILE_BITS) as usize).min(piles - 1)].push(Registration { name, peer });
         }
     }
-    Some(heap)
+    heap
 }
 
-/// Adds one to the number of a name that no other thread changes meanwhile, and gives what it was.
+/// Adds one to the number of a name that no other thread changes meanwhile, and gives what it was; the highest where there
+/// is no such name.
 fn add_one(numbers: &[AtomicU32], name: u32) -> u32 {
     let Some(number) = numbers.get(name as usize) else { return u32::MAX };
     let was = number.load(Ordering::Relaxed);

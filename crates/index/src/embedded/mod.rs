@@ -103,7 +103,7 @@ struct Disk {
     log: Log,
     /// Bytes logged since the last snapshot.
     logged_bytes: AtomicU64,
-    /// Bytes of the last snapshot.
+    /// Bytes of the last snapshot and its segments.
     snapshot_bytes: AtomicU64,
     /// The last record that was logged.
     last_lsn: AtomicU64,
@@ -272,6 +272,7 @@ impl Engine for Embedded {
     }
 
     fn close(&self) -> Result<()> {
+        self.inner.snapshot_in_the_end();
         self.inner.workers.stop();
         match &self.inner.disk {
             Some(disk) => disk.log.close().map_err(Error::from),

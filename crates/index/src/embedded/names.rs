@@ -36,7 +36,7 @@ impl NameRef {
     /// In place of the next: this name is not listed.
     const UNLISTED: Self = Self(u32::MAX - 1);
 
-    fn key(self) -> Option<NameKey> {
+    pub(super) fn key(self) -> Option<NameKey> {
         (self.0 < Self::UNLISTED.0).then(|| NameKey::from(self.0))
     }
 }
@@ -172,6 +172,21 @@ impl Names {
     /// A name's path, for comparing.
     pub(super) fn path_bytes(&self, key: NameKey) -> &[u8] {
         self.get(key).map_or(&[], |name| self.paths.bytes_at(name.at(), name.len()))
+    }
+
+    /// Where a name's path begins, and its bytes.
+    pub(super) fn place(&self, key: NameKey) -> Option<(u64, usize)> {
+        self.get(key).filter(|name| name.is_here()).map(|name| (name.at(), name.len()))
+    }
+
+    pub(super) fn first_byte(&self, (at, len): (u64, usize)) -> Option<u8> {
+        self.paths.bytes_at(at, len).first().copied()
+    }
+
+    /// Whether a name is a content's, and its path that.
+    pub(super) fn is(&self, name: NameKey, content: ContentKey, path: &str) -> bool {
+        let is_here = self.get(name).is_some_and(|name| name.is_here() && name.content == content);
+        is_here && self.path_bytes(name) == path.as_bytes()
     }
 
     /// The listed names of a content.

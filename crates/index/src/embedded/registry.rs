@@ -135,9 +135,7 @@ impl Inner {
     /// Makes the terms of names that are not known yet, before anybody has to wait for it.
     pub(super) fn look_ahead(&self, drafts: &mut [Draft]) {
         for drafts in drafts.chunks_mut(batch::CHANGES_PER_STEP) {
-            let state = self.state.read();
-            drafts.iter_mut().for_each(|draft| draft.look_up(&state));
-            drop(state);
+            batch::look_up(drafts, &self.state.read());
             drafts.iter_mut().for_each(Draft::split);
         }
     }

@@ -37,15 +37,20 @@ pub(super) const UNLISTED: u16 = 1 << 15;
 const STEP: u32 = 8_192;
 /// Bytes of peers read while the lock is held, unless one alone has more.
 const PEERS_STEP_BYTES: usize = 1 << 18;
-/// Bytes of the log below which no snapshot is due: they are read again in a second or two.
-const LOG_BYTES_MIN: u64 = 256 << 20;
+/// Bytes of the log below which no snapshot is due: they are read again in some seconds.
+const LOG_BYTES_MIN: u64 = 128 << 20;
+/// The log may grow to this part of the last snapshot and its segments: to read it takes a few times as long as to read
+/// those, and while much is registered, so many times as much is written again as was logged.
+const LOG_PART: u64 = 5;
+/// Bytes of the log above which a snapshot is taken in the end: they would take a second or more to read.
+const LOG_BYTES_LEFT: u64 = 16 << 20;
 
 impl Inner {
     /// Takes a snapshot where the log has grown beside the last one.
     pub(super) fn snapshot_when_due(&self) -> bool {
         let Some(disk) = &self.disk else { return false };
         let logged = disk.logged_bytes.load(Ordering::Relaxed);
-        let due = LOG_BYTES_MIN.max(disk.snapshot_bytes.load(Ordering::Relaxed) / 2);
+        let due = LOG_BYTES_MIN.max(disk.snapshot_bytes.load(Ordering::Relaxed) / LOG_PART);
         if logged < due || disk.log.failure().is_some() {
             return false;
         }
@@ -54,6 +59,18 @@ impl Inner {
             disk.logged_bytes.store(0, Ordering::Relaxed);
         }
         true
+    }
+
+    /// Takes a snapshot before the engine ends, where the next start would have much of the log to read. It is not needed:
+    /// where it fails, the log is whole.
+    pub(super) fn snapshot_in_the_end(&self) {
+        let Some(disk) = &self.disk else { return };
+        let numbers = self.numbers.lock(); // one that is being taken is waited for
+        let is_due = disk.logged_bytes.load(Ordering::Relaxed) > LOG_BYTES_LEFT;
+        drop(numbers);
+        if is_due && disk.log.failure().is_none() {
+            let _ = self.snapshot();
+        }
     }
 
     pub(super) fn snapshot(&self) -> DiskResult<()> {
@@ -87,7 +104,6 @@ impl Inner {
         disk.log.wait(disk.last_lsn.load(Ordering::Relaxed))?;
         let bytes = writer.written_bytes();
         writer.finish()?;
-        disk.snapshot_bytes.store(bytes, Ordering::Relaxed);
         for older in disk.store.snapshots()?.into_iter().filter(|last| *last != first - 1) {
             disk.store.remove(StoreFile::Snapshot(older))?;
         }
@@ -96,6 +112,7 @@ impl Inner {
                 disk.store.remove(StoreFile::Segment(id))?;
             }
         }
+        disk.snapshot_bytes.store(bytes + disk.store.segment_bytes()?, Ordering::Relaxed);
         disk.log.remove_before(first)
     }
 

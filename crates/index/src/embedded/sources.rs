@@ -75,6 +75,11 @@ impl Sources {
         ats.filter_map(move |at| self.slot(list, at)).map(PeerKey::from)
     }
 
+    /// The last peer of a list.
+    pub(super) fn last(&self, list: List) -> Option<u32> {
+        self.slot(list, list.len.checked_sub(1)?)
+    }
+
     /// Bytes of memory, without the free blocks.
     pub(super) fn bytes(&self) -> u64 {
         let of = |(size, class): (usize, &Class)| {

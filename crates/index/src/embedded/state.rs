@@ -7,11 +7,12 @@
 //! again. No step here takes long: whoever holds the lock makes many of them in small turns.
 
 use std::collections::HashSet;
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
 use peerage_wire::api::Memory;
-use peerage_wire::{FileEntry, Kind, SharePath};
+use peerage_wire::{ContentHash, FileEntry, Kind, SharePath};
 
 use super::arena::{ContentKey, NameKey, PeerKey};
 use super::claims::Claims;
@@ -20,7 +21,7 @@ use super::manifest::{Manifest, Odd};
 use super::names::{Name, Names, clamp_time};
 use super::peers::Peers;
 use super::segments::{Memtable, Segment, Standing};
-use super::sources::Sources;
+use super::sources::{List, Sources};
 use crate::Moment;
 use crate::terms::NameTerms;
 
@@ -95,6 +96,8 @@ pub(super) struct Arrival<'a> {
     pub(super) file: &'a FileEntry,
     /// [`Names::hash`] of its path.
     pub(super) path_hash: u64,
+    /// Its content and its name, where they were known a moment ago.
+    pub(super) known: Option<(ContentKey, NameKey)>,
     /// The terms of its path, where they were made.
     pub(super) terms: Option<&'a NameTerms>,
 }
@@ -103,9 +106,39 @@ impl State {
     /// The content and the name that an arrival has, new ones where there are none.
     pub(super) fn enter(&mut self, arrival: &Arrival<'_>) -> Entered {
         let file = arrival.file;
-        let key =
-            self.contents.find(&file.hash).unwrap_or_else(|| self.contents.insert(file.hash, file.size));
+        let is_still = |(key, _): &(ContentKey, NameKey)| {
+            self.contents.get(*key).is_some_and(|content| content.is_here() && content.hash == file.hash)
+        };
+        let known = arrival.known.filter(is_still).map(|(key, _)| key);
+        let known = known.or_else(|| self.contents.find(&file.hash));
+        let key = known.unwrap_or_else(|| self.contents.insert(file.hash, file.size));
         self.name(key, arrival)
+    }
+
+    /// Reads what looking contents and their names up will read. Each lies anywhere in memory, so that one waits for each;
+    /// asked for without a decision between them, many come at the same time.
+    pub(super) fn warm<'a>(&self, hashes: impl Iterator<Item = &'a ContentHash>) {
+        let keyed: Vec<u64> = hashes.map(|hash| self.contents.keyed(hash)).collect();
+        let contents: Vec<ContentKey> =
+            keyed.iter().filter_map(|keyed| self.contents.guess(*keyed)).collect();
+        let names = contents.iter().filter_map(|key| self.contents.get(*key)?.first_name.key());
+        let names: Vec<NameKey> = names.collect();
+        self.warm_names(&names);
+    }
+
+    /// Reads what registering known names will read.
+    pub(super) fn warm_known(&self, known: impl Iterator<Item = (ContentKey, NameKey)>) {
+        let (contents, names): (Vec<ContentKey>, Vec<NameKey>) = known.unzip();
+        let lists: Vec<List> =
+            contents.iter().filter_map(|key| Some(self.contents.get(*key)?.sources)).collect();
+        black_box(lists.iter().filter_map(|list| self.sources.last(*list)).fold(0, u32::wrapping_add));
+        self.warm_names(&names);
+    }
+
+    fn warm_names(&self, names: &[NameKey]) {
+        let places: Vec<(u64, usize)> = names.iter().filter_map(|key| self.names.place(*key)).collect();
+        let firsts = places.iter().filter_map(|place| self.names.first_byte(*place));
+        black_box(firsts.fold(0, u8::wrapping_add));
     }
 
     /// A peer registers a file of a content under a name that it does not have. `is_first` tells whether it had the
@@ -375,7 +408,10 @@ impl State {
         let Some(content) = self.contents.get_mut(key) else { return nowhere };
         let had_one = content.has_one_name();
         let path = &arrival.file.path;
-        let (name, is_listed) = match self.names.find(key, content, path.as_str(), arrival.path_hash) {
+        let is_it = |(_, name): &(ContentKey, NameKey)| self.names.is(*name, key, path.as_str());
+        let known = arrival.known.filter(is_it).map(|(_, name)| name);
+        let find = || self.names.find(key, content, path.as_str(), arrival.path_hash);
+        let (name, is_listed) = match known.or_else(find) {
             Some(name) => {
                 (name, self.names.get(name).is_some_and(|name| name.is_listed() && !name.is_in_text()))
             }
