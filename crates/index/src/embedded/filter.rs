@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::arena::{ContentKey, PeerKey};
 use super::contents::Content;
+use super::segments::Sizes;
 use super::state::State;
 use crate::query::Query;
 
@@ -95,12 +96,15 @@ impl Filter {
         self.kinds.iter().all(|kinds| kinds.contains(&kind))
     }
 
-    /// Whether nothing but words and one type is asked for.
-    pub(super) fn asks_words_only(&self) -> bool {
-        (self.min_size, self.max_size) == (0, u64::MAX)
-            && self.contents.is_none()
-            && self.without.is_none()
-            && !self.asks_names()
+    /// Whether a segment's marks tell what else than words and one type is asked for.
+    pub(super) fn asks_marks_only(&self) -> bool {
+        self.contents.is_none() && self.without.is_none() && !self.asks_names()
+    }
+
+    /// The sizes that are asked for, where not all are.
+    pub(super) fn sizes(&self) -> Option<Sizes> {
+        let all = (0, u64::MAX);
+        ((self.min_size, self.max_size) != all).then(|| Sizes::new(self.min_size, self.max_size))
     }
 
     /// Whether a live content is what is asked for.

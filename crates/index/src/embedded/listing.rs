@@ -141,7 +141,11 @@ impl State {
         let live = self.sources.iter(list, start).filter(|peer| self.peers.leases.is_live(*peer));
         let mut peers: Vec<&Peer> = live.filter_map(|peer| self.peers.get(peer)).take(most).collect();
         peers.sort_unstable_by_key(|peer| peer.id);
-        peers.into_iter().map(|peer| peer.source(&self.names, names)).collect()
+        // Only a door that goes by names needs to know where the content lies: under a name that is shown, or any other.
+        let goes_by_names = peers.iter().any(|peer| peer.doors.ftp.is_some());
+        let others = self.names.listed(content).filter(|_| goes_by_names).map(|(name, _)| name);
+        let names: Vec<NameKey> = names.iter().copied().chain(others).collect();
+        peers.into_iter().map(|peer| peer.source(&self.names, &names)).collect()
     }
 
     pub(super) fn stats(&self) -> Stats {

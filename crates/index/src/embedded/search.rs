@@ -35,7 +35,7 @@ use crate::{Error, Result};
 /// it the answer is of the most shared ones, and says that there are more.
 const LOOKED_AT_MAX: usize = 200_000;
 /// Names whose words are read before a search for words side by side is content with what it has: some milliseconds.
-const READ_MAX: usize = 20_000;
+const READ_MAX: usize = 5_000;
 /// Windows looked into before a search that finds little among very common words is content with what it has: some
 /// milliseconds.
 const WINDOWS_MAX: usize = 4_096;
@@ -90,7 +90,6 @@ impl Search<'_> {
             is_exact: true,
             looked_at: 0,
             windows: 0,
-            is_counted: false,
             read: 0,
             terms: NameTerms::default(),
         };
@@ -115,8 +114,6 @@ struct Tally<'a> {
     is_exact: bool,
     looked_at: usize,
     windows: usize,
-    /// Whether what is sure was counted already.
-    is_counted: bool,
     /// Names whose words were read.
     read: usize,
     terms: NameTerms,
@@ -162,16 +159,17 @@ impl<'a> Tally<'a> {
         while let Some(next) = part.plan.next(window) {
             window = next + 1;
             let counts = self.is_counting();
-            let mask = Mask::of(self, part, next);
-            if (mask.is_empty() && !counts) || !self.may_go_on() || !part.plan.fill(next, bits) {
+            let is_needed = counts || !Mask::of(self, part, next).is_empty();
+            if !is_needed || !self.may_go_on() || !part.plan.fill(next, bits) {
                 continue;
             }
             self.windows += 1;
             match part.segment.filter(|_| self.counts_by_marks()) {
                 Some(segment) => self.look_by_marks(part, segment, (next, counts), bits),
                 None => {
+                    let mask = Mask::of(self, part, next);
                     for word in 0..bits.anywhere.len() {
-                        self.look_at_word(part, (next, word), mask.word(word, bits, counts), bits);
+                        self.look_at_word(part, (next, word), mask.word(word, bits, counts), 0, bits);
                     }
                 }
             }
@@ -182,10 +180,11 @@ impl<'a> Tally<'a> {
     fn counts_by_marks(&self) -> bool {
         // While a segment takes the place of others a name may be in two.
         let is_settled = !self.search.state.text.is_replacing;
-        self.search.sort == Sort::Rank && self.search.filter.asks_words_only() && is_settled
+        self.search.sort == Sort::Rank && self.search.filter.asks_marks_only() && is_settled
     }
 
-    /// Counts by the marks of a segment, and looks only at those names that may be among the best.
+    /// Counts by the marks of a segment, and looks only at those names that may be among the best or must be looked at to
+    /// be counted.
     fn look_by_marks(
         &mut self,
         part: &Part<'a>,
@@ -193,38 +192,52 @@ impl<'a> Tally<'a> {
         (window, counts): (usize, bool),
         bits: &mut Bits,
     ) {
-        for word in 0..bits.anywhere.len() {
-            if bits.anywhere[word] == 0 {
+        let sizes = self.search.filter.sizes();
+        // A block of words at a time: the worst of the page gets better, so that more and more can be left out.
+        for block in 0..WINDOW / BLOCK {
+            let words = block * (BLOCK / 64)..(block + 1) * (BLOCK / 64);
+            if bits.anywhere[words.clone()].iter().all(|word| *word == 0) {
                 continue;
             }
-            let first = window * (WINDOW / 64) + word;
-            let (used, sole) = segment.marks(first);
-            bits.anywhere[word] &= used;
-            if counts {
-                let sure = bits.anywhere[word] & !bits.check[word];
-                self.total += u64::from((sure & sole).count_ones());
-                for bit in ones(sure & !sole) {
-                    let content = part.contents.get(first * 64 + bit).map(|key| ContentKey::from(*key));
-                    self.total += u64::from(content.is_some_and(|key| self.seen.insert(key)));
+            let mut sure = [0; BLOCK / 64];
+            for (word, sure) in words.clone().zip(&mut sure) {
+                let Some(marked) = segment.marks(window * (WINDOW / 64) + word) else { continue };
+                let (possible, of_size) = sizes.map_or((u64::MAX, u64::MAX), |sizes| marked.of_sizes(&sizes));
+                bits.anywhere[word] &= marked.used() & possible;
+                *sure = bits.anywhere[word] & of_size & !bits.check[word];
+                if counts {
+                    self.count(part, (window, word), *sure, marked.sole());
                 }
             }
-        }
-        self.is_counted = true;
-        // The worst of the page gets better from block to block, so that more and more can be left out.
-        for block in 0..WINDOW / BLOCK {
             let mask = Mask::of_block(self, part, window * (WINDOW / BLOCK) + block);
-            for word in block * (BLOCK / 64)..(block + 1) * (BLOCK / 64) {
-                let checked = if counts { bits.check[word] } else { 0 };
-                let left = (mask.of(word, bits) | checked) & bits.anywhere[word];
-                self.look_at_word(part, (window, word), left, bits);
+            for (word, sure) in words.zip(sure) {
+                let uncounted = if counts { bits.anywhere[word] & !sure } else { 0 };
+                self.look_at_word(part, (window, word), mask.of(word, bits) | uncounted, sure, bits);
             }
         }
-        self.is_counted = false;
     }
 
-    /// Looks at the candidates of one word of a window's bits. First at how many sources each has: these lie all over
-    /// memory, and looking at one after the other without a decision between them lets them come at the same time.
-    fn look_at_word(&mut self, part: &Part<'a>, (window, word): (usize, usize), mask: u64, bits: &Bits) {
+    /// Counts names that match for sure.
+    fn count(&mut self, part: &Part<'a>, (window, word): (usize, usize), sure: u64, sole: u64) {
+        self.total += u64::from((sure & sole).count_ones());
+        let first = window * WINDOW + word * 64;
+        for bit in ones(sure & !sole) {
+            let content = part.contents.get(first + bit).map(|key| ContentKey::from(*key));
+            self.total += u64::from(content.is_some_and(|key| self.seen.insert(key)));
+        }
+    }
+
+    /// Looks at the candidates of one word of a window's bits, some of which were counted. First at how many sources each
+    /// has, and at the names that must be read: these lie all over memory, and looking at one after the other without a
+    /// decision between them lets them come at the same time.
+    fn look_at_word(
+        &mut self,
+        part: &Part<'a>,
+        (window, word): (usize, usize),
+        mask: u64,
+        counted: u64,
+        bits: &Bits,
+    ) {
         if mask == 0 {
             return;
         }
@@ -239,11 +252,16 @@ impl<'a> Tally<'a> {
             let is_live = content(bit).is_some_and(|(_, content)| content.live() > 0);
             live |= u64::from(is_live) << bit;
         }
+        if live & bits.check[word] != 0 {
+            let names = ones(live & bits.check[word]).filter_map(|bit| part.names.get(first + bit));
+            state.warm_names(&names.map(|name| NameKey::from(*name)).collect::<Vec<_>>());
+        }
         for bit in ones(live) {
             if let (Some(content), Some(name)) = (content(bit), part.names.get(first + bit)) {
-                let is_set = |plane: &[u64; 256]| plane[word] >> bit & 1 == 1;
-                let place = if is_set(&bits.in_file) { Place::File } else { Place::Folder };
-                self.look_at(NameKey::from(*name), content, place, is_set(&bits.check));
+                let is_set = |word: u64| word >> bit & 1 == 1;
+                let place = if is_set(bits.in_file[word]) { Place::File } else { Place::Folder };
+                let how = (place, is_set(bits.check[word]), is_set(counted));
+                self.look_at(NameKey::from(*name), content, how);
             }
         }
     }
@@ -269,8 +287,7 @@ impl<'a> Tally<'a> {
         &mut self,
         key: NameKey,
         (content_key, content): (ContentKey, &'a Content),
-        place: Place,
-        must_check: bool,
+        (place, must_check, is_counted): (Place, bool, bool),
     ) {
         self.looked_at += 1;
         // The one name of a content that somebody has is a name that somebody uses.
@@ -285,7 +302,6 @@ impl<'a> Tally<'a> {
         } else {
             place
         };
-        let is_counted = self.is_counted && !must_check;
         if !is_counted && (is_only || self.seen.insert(content_key)) {
             self.total += 1;
         } else if !is_counted && self.search.sort != Sort::Rank {
@@ -303,7 +319,7 @@ impl<'a> Tally<'a> {
             // Where it stands better by another name, that name is looked at as well.
             Sort::Rank if self.worst().is_some_and(|worst| *worst < rank(place)) => None,
             Sort::Rank if is_only || place == Place::File => Some(rank(place)),
-            Sort::Rank => self.matching(content).iter().map(|(place, _)| rank(*place)).min(),
+            Sort::Rank => self.best_place(content).map(rank),
             Sort::Size => Some(Standing::Size(Reverse(content.size), content.hash)),
             Sort::Name if is_only => self.by_name(key, content),
             Sort::Name => {
@@ -357,6 +373,43 @@ impl<'a> Tally<'a> {
         live.filter_map(|(key, _)| Some((self.place_of(key)?, key))).collect()
     }
 
+    /// The best place of a content's names that match.
+    fn best_place(&mut self, content: &Content) -> Option<Place> {
+        let live = self.search.state.names.listed(content).filter(|(_, name)| name.live > 0);
+        let mut best = None;
+        for place in live.filter_map(|(key, _)| self.place_of(key)) {
+            best = Some(best.map_or(place, |best: Place| best.min(place)));
+            if place == Place::File {
+                break;
+            }
+        }
+        best
+    }
+
+    /// The first names of a content that match, in the order in which they are shown.
+    fn first_names(&mut self, content: &Content) -> Vec<NameKey> {
+        let state = self.search.state;
+        let live = state.names.listed(content).filter(|(_, name)| name.live > 0);
+        let mut live: Vec<(u32, NameKey)> = live.map(|(key, name)| (name.live, key)).collect();
+        live.sort_unstable_by_key(|(live, _)| Reverse(*live));
+        let (mut names, mut in_file, mut least) = (Vec::new(), 0, 0);
+        for (live, key) in live {
+            // Those that more use stand first, where all have the words in the file's own name.
+            if live < least {
+                break;
+            }
+            let Some(place) = self.place_of(key) else { continue };
+            in_file += usize::from(place == Place::File);
+            if in_file == limits::HIT_NAMES_MAX {
+                least = live;
+            }
+            names.push((place, key));
+        }
+        state.sort_names(&mut names);
+        names.truncate(limits::HIT_NAMES_MAX);
+        names.into_iter().map(|(_, name)| name).collect()
+    }
+
     fn place_of(&mut self, key: NameKey) -> Option<Place> {
         let path = self.search.state.names.path(key);
         if !self.search.filter.takes_name(path) {
@@ -381,9 +434,7 @@ impl<'a> Tally<'a> {
 
     fn hit(&mut self, key: ContentKey) -> Option<Hit> {
         let state = self.search.state;
-        let mut names = self.matching(state.contents.get(key)?);
-        state.sort_names(&mut names);
-        let names: Vec<NameKey> = names.into_iter().map(|(_, name)| name).collect();
+        let names = self.first_names(state.contents.get(key)?);
         let mut hit = state.hit(key, &names, (0, limits::SEARCH_SOURCES_MAX))?;
         hit.highlights = self.query.hit_highlights(&hit.names);
         Some(hit)

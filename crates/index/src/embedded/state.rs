@@ -20,7 +20,7 @@ use super::contents::{Content, Contents};
 use super::manifest::{Manifest, Odd};
 use super::names::{Name, Names, clamp_time};
 use super::peers::Peers;
-use super::segments::{Memtable, Segment, Standing};
+use super::segments::{Memtable, Segment, Standing, size_class};
 use super::sources::{List, Sources};
 use crate::Moment;
 use crate::terms::NameTerms;
@@ -135,7 +135,7 @@ impl State {
         self.warm_names(&names);
     }
 
-    fn warm_names(&self, names: &[NameKey]) {
+    pub(super) fn warm_names(&self, names: &[NameKey]) {
         let places: Vec<(u64, usize)> = names.iter().filter_map(|key| self.names.place(*key)).collect();
         let firsts = places.iter().filter_map(|place| self.names.first_byte(*place));
         black_box(firsts.fold(0, u8::wrapping_add));
@@ -205,7 +205,7 @@ impl State {
         let agreed = odd.size.and_then(|size| self.claims.remove(key, peer, size));
         if let (Some(first), Some(content)) = (agreed, self.contents.get_mut(key)) {
             content.set_disputed(false);
-            content.size = first;
+            self.resize(key, first);
         }
         if let Some(content) = self.contents.get_mut(key)
             && is_last
@@ -277,8 +277,18 @@ impl State {
             Some(peer.manifest.repeats(key).unwrap_or(1))
         };
         let winner = self.claims.winner(key, live, paths);
-        if let (Some(size), Some(content)) = (winner, self.contents.get_mut(key)) {
-            content.size = size;
+        if let Some(size) = winner {
+            self.resize(key, size);
+        }
+    }
+
+    /// A content is of another size than was thought.
+    fn resize(&mut self, key: ContentKey, size: u64) {
+        let Some(content) = self.contents.get_mut(key) else { return };
+        let is_told = size_class(content.size) == size_class(size);
+        content.size = size;
+        if !is_told {
+            self.tell_all(key);
         }
     }
 
@@ -490,5 +500,6 @@ fn standing_of(name: &Name, content: &Content) -> Standing {
         hash_prefix: content.hash_prefix(),
         is_used: name.live > 0,
         is_sole: content.has_one_name(),
+        size_class: size_class(content.size),
     }
 }

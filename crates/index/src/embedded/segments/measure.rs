@@ -162,7 +162,7 @@ fn print_raise(segment: &Segment) {
     let start = Instant::now();
     let found = (0..100_000)
         .filter(|_| {
-            let standing = Standing { live: 1, hash_prefix: 0, is_used: true, is_sole: true };
+            let standing = Standing { live: 1, hash_prefix: 0, is_used: true, is_sole: true, size_class: 0 };
             segment.tell(random.below(segment.names().len()) as u32, standing)
         })
         .count();
@@ -296,6 +296,7 @@ impl World {
                 hash_prefix: (random.next() >> 32) as u32,
                 is_used: live > 0,
                 is_sole: true,
+                size_class: 0,
             })
         };
         names.iter().map(standing).collect()

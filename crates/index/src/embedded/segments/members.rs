@@ -13,6 +13,12 @@ use super::{BLOCK, Bound, Standing, WINDOW_WORDS, Window, class_of};
 
 /// Bits of a kind.
 pub(super) const KIND_BITS: usize = 3;
+/// Bits of a size's class.
+const SIZE_BITS: usize = 5;
+/// The last class, which has all sizes from half a tebibyte on.
+const SIZE_CLASS_MAX: u8 = (1 << SIZE_BITS) - 1;
+/// Bits of the sizes of the first class, which has all those below.
+const SMALL_BITS: u8 = 9;
 
 /// The names of a piece.
 #[derive(Debug, Default)]
@@ -27,13 +33,20 @@ pub(super) struct Members {
     pub(super) marks: Marks,
 }
 
-/// Bitmaps that change with what is told: they let a search count names without looking at each.
+/// Bits that change with what is told: they let a search count names without looking at each.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(super) struct Marks(Box<[Marked]>);
+
+/// The marks of 64 names, a bit for each in every word: in one line of a cache, since telling wants them all.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(in crate::embedded) struct Marked {
     /// Names that a live source uses.
-    used: Box<[AtomicU64]>,
+    used: AtomicU64,
     /// Names whose content goes by no other.
-    sole: Box<[AtomicU64]>,
+    sole: AtomicU64,
+    /// The class of each content's size, a bit of it each.
+    sizes: [AtomicU64; SIZE_BITS],
 }
 
 /// Each name's kind, as three bitmaps: a bit of the kind each.
@@ -109,7 +122,7 @@ impl Members {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let kinds: usize = self.kinds.planes.iter().map(|plane| plane.len() * 8).sum();
-        let marks = (self.marks.used.len() + self.marks.sole.len()) * 8;
+        let marks = self.marks.0.len() * size_of::<Marked>();
         self.names.len() * 12 + kinds + marks + self.classes.len() * 5
     }
 }
@@ -117,27 +130,85 @@ impl Members {
 impl Marks {
     /// Nothing is marked yet.
     pub(super) fn new(names: usize) -> Self {
-        let none = || std::iter::repeat_with(AtomicU64::default).take(names.div_ceil(64)).collect();
-        Self { used: none(), sole: none() }
+        Self(std::iter::repeat_with(Marked::default).take(names.div_ceil(64)).collect())
     }
 
     pub(super) fn set(&self, ordinal: usize, standing: Standing) {
+        let Some(Marked { used, sole, sizes }) = self.0.get(ordinal / 64) else { return };
         let bit = 1 << (ordinal % 64);
-        for (plane, is_set) in [(&self.used, standing.is_used), (&self.sole, standing.is_sole)] {
-            let Some(word) = plane.get(ordinal / 64) else { continue };
-            if is_set {
-                word.fetch_or(bit, Ordering::Relaxed);
-            } else {
-                word.fetch_and(!bit, Ordering::Relaxed);
-            }
+        let set = |word: &AtomicU64, is_set: bool| match (word.load(Ordering::Relaxed) & bit != 0, is_set) {
+            (false, true) => _ = word.fetch_or(bit, Ordering::Relaxed),
+            (true, false) => _ = word.fetch_and(!bit, Ordering::Relaxed),
+            _ => {}
+        };
+        for (at, plane) in sizes.iter().enumerate() {
+            set(plane, standing.size_class >> at & 1 == 1);
         }
+        set(sole, standing.is_sole);
+        set(used, standing.is_used);
     }
 
-    /// Of 64 names from a multiple of 64 on: those that are used, and those whose content goes by no other name.
-    pub(super) fn of_word(&self, word: usize) -> (u64, u64) {
-        let of = |plane: &[AtomicU64]| plane.get(word).map_or(0, |word| word.load(Ordering::Relaxed));
-        (of(&self.used), of(&self.sole))
+    pub(super) fn get(&self, word: usize) -> Option<&Marked> {
+        self.0.get(word)
     }
+}
+
+impl Marked {
+    /// Those that a live source uses.
+    pub(in crate::embedded) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Those whose content goes by no other name.
+    pub(in crate::embedded) fn sole(&self) -> u64 {
+        self.sole.load(Ordering::Relaxed)
+    }
+
+    /// Those whose content may be of a size that is asked for, and those whose content surely is.
+    pub(in crate::embedded) fn of_sizes(&self, sizes: &Sizes) -> (u64, u64) {
+        let planes = self.sizes.each_ref().map(|plane| plane.load(Ordering::Relaxed));
+        let within = |(least, greatest): (u8, u8)| {
+            let (mut below, mut above, mut at_least, mut at_greatest) = (0, 0, u64::MAX, u64::MAX);
+            for (at, plane) in planes.iter().enumerate().rev() {
+                let bit = |class: u8| if class >> at & 1 == 1 { u64::MAX } else { 0 };
+                below |= at_least & !plane & bit(least);
+                at_least &= !(plane ^ bit(least));
+                above |= at_greatest & plane & !bit(greatest);
+                at_greatest &= !(plane ^ bit(greatest));
+            }
+            !below & !above
+        };
+        (within(sizes.possible), sizes.sure.map_or(0, within))
+    }
+}
+
+/// Sizes that are asked for, in classes: each is of the sizes below twice the least of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::embedded) struct Sizes {
+    /// The classes that have any of them, the first and the last.
+    possible: (u8, u8),
+    /// Those that have no others.
+    sure: Option<(u8, u8)>,
+}
+
+impl Sizes {
+    pub(in crate::embedded) fn new(min: u64, max: u64) -> Self {
+        let (first, last) = (size_class(min), size_class(max));
+        let is_first_whole = first == 0 && min == 0 || first > 0 && min == 1 << (first + SMALL_BITS - 1);
+        let is_last_whole = match last {
+            SIZE_CLASS_MAX => max == u64::MAX,
+            last => max == (1 << (last + SMALL_BITS)) - 1,
+        };
+        let sure = (first + u8::from(!is_first_whole), (last + u8::from(is_last_whole)).saturating_sub(1));
+        let is_any = sure.0 <= sure.1 && (is_last_whole || last > 0);
+        Self { possible: (first, last), sure: is_any.then_some(sure) }
+    }
+}
+
+/// The class of a size.
+pub(in crate::embedded) fn size_class(bytes: u64) -> u8 {
+    let bits = (u64::BITS - bytes.leading_zeros()).to_le_bytes()[0]; // at most 64
+    bits.saturating_sub(SMALL_BITS).min(SIZE_CLASS_MAX)
 }
 
 impl Kinds {
@@ -188,4 +259,33 @@ pub(super) fn bounds(order: &[Key]) -> (Box<[AtomicU8]>, Box<[u32]>) {
         |block: &[Key]| AtomicU8::new(block.iter().map(|key| class_of(key.live.0)).max().unwrap_or(0));
     let min_hash = |block: &[Key]| block.iter().map(|key| key.hash_prefix).min().unwrap_or(u32::MAX);
     (order.chunks(BLOCK).map(class).collect(), order.chunks(BLOCK).map(min_hash).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_found_by_their_classes_and_those_at_the_ends_are_not_sure() {
+        let sizes: Vec<u64> = (0..64).flat_map(|bit| [(1 << bit) - 1, 1 << bit, (1 << bit) + 1]).collect();
+        let sizes: Vec<u64> = sizes.into_iter().chain([u64::MAX]).collect();
+        for some in sizes.chunks(64) {
+            let marks = Marks::new(some.len());
+            for (ordinal, size) in some.iter().enumerate() {
+                let size_class = size_class(*size);
+                let standing = Standing { live: 1, hash_prefix: 0, is_used: true, is_sole: true, size_class };
+                marks.set(ordinal, standing);
+            }
+            for (min, max) in sizes.iter().flat_map(|min| sizes.iter().map(move |max| (*min, *max))) {
+                let (possible, sure) = marks.get(0).unwrap().of_sizes(&Sizes::new(min, max));
+                for (ordinal, size) in some.iter().enumerate() {
+                    let is_asked_for = (min..=max).contains(size);
+                    assert!(possible >> ordinal & 1 == 1 || !is_asked_for, "{size} of {min} to {max}");
+                    assert!(sure >> ordinal & 1 == 0 || is_asked_for, "{size} of {min} to {max}");
+                }
+            }
+        }
+        assert_eq!(Sizes::new(1 << 20, u64::MAX), Sizes { possible: (12, 31), sure: Some((12, 31)) });
+        assert_eq!(Sizes::new(1_000_000, 9), Sizes { possible: (11, 0), sure: None });
+    }
 }

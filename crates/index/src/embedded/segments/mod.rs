@@ -37,6 +37,7 @@ mod measure;
 #[cfg(test)]
 mod tests;
 
+pub(super) use members::{Sizes, size_class};
 pub(super) use memtable::Memtable;
 pub(super) use plan::Plan;
 pub(super) use segment::Segment;
@@ -61,6 +62,8 @@ pub(super) struct Standing {
     pub(super) is_used: bool,
     /// Whether the content goes by no other name.
     pub(super) is_sole: bool,
+    /// [`size_class`] of the content's size.
+    pub(super) size_class: u8,
 }
 
 /// What no name of a block goes beyond.

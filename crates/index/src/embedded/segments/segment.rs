@@ -10,7 +10,7 @@ use std::ops::Range;
 use peerage_wire::Kind;
 
 use super::dictionary::{self, Dictionary};
-use super::members::{KIND_BITS, Members};
+use super::members::{KIND_BITS, Marked, Members};
 use super::plan::{Plan, Words};
 use super::postings::Postings;
 use super::triples::{self, Triples};
@@ -53,9 +53,9 @@ impl Segment {
         self.members.tell(name, standing)
     }
 
-    /// Of 64 names from a multiple of 64 on: those that a live source uses, and those whose content goes by no other.
-    pub(in crate::embedded) fn marks(&self, word: usize) -> (u64, u64) {
-        self.members.marks.of_word(word)
+    /// The marks of 64 names from a multiple of 64 on.
+    pub(in crate::embedded) fn marks(&self, word: usize) -> Option<&Marked> {
+        self.members.marks.get(word)
     }
 
     /// What no name of a block goes beyond.

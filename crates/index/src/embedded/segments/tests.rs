@@ -295,5 +295,5 @@ fn a_glued_pair_is_answered_without_looking_at_names() {
 }
 
 fn standing(live: u32, hash_prefix: u32) -> Standing {
-    Standing { live, hash_prefix, is_used: live > 0, is_sole: true }
+    Standing { live, hash_prefix, is_used: live > 0, is_sole: true, size_class: 0 }
 }
