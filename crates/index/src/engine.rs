@@ -28,4 +28,5 @@ pub(crate) trait Engine: Send + Sync {
     fn snapshot(&self) -> Result<()>;
     fn close(&self) -> Result<()>;
     fn failure(&self) -> Option<String>;
+    fn snapshot_failure(&self) -> Option<String>;
 }

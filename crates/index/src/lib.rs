@@ -119,6 +119,13 @@ impl Index {
         self.engine.failure()
     }
 
+    /// Why the last snapshot could not be written, where that is so. Nothing is lost by it, but the log grows on, and with
+    /// it the time that the next start takes.
+    #[must_use]
+    pub fn snapshot_failure(&self) -> Option<String> {
+        self.engine.snapshot_failure()
+    }
+
     /// A peer says who it is, where it serves and what it holds. Its lease begins at `now`.
     ///
     /// `seen_ip` is where its request came from. Files the index still holds for it are in the answers again when the

@@ -46,6 +46,8 @@ pub(crate) struct App {
     started: Instant,
     calls: Arc<Semaphore>,
     desk: Desk,
+    /// Why the last snapshot failed, as it was told.
+    snapshot_failure: Mutex<Option<String>>,
 }
 
 impl App {
@@ -64,6 +66,7 @@ impl App {
             started: Instant::now(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             desk: Desk::new()?,
+            snapshot_failure: Mutex::default(),
         })
     }
 
@@ -151,8 +154,9 @@ impl App {
         let Ok(index) = self.index() else { return };
         let (index, now) = (index.clone(), self.moment());
         // Not through `ask`: a crowd of searches must not hold up the end of a lease.
-        let looked = tokio::task::spawn_blocking(move || (index.expire(now), index.failure())).await;
-        let (expired, failure) = match looked {
+        let look = move || (index.expire(now), index.failure(), index.snapshot_failure());
+        let looked = tokio::task::spawn_blocking(look).await;
+        let (expired, failure, snapshot_failure) = match looked {
             Ok(looked) => looked,
             Err(error) => return tracing::error!(%error, "leases could not be ended"),
         };
@@ -164,6 +168,20 @@ impl App {
         if let Some(message) = failure {
             self.fail(Fault { message, hint: FAULT_HINT.to_owned() });
         }
+        self.tell_of_snapshot(snapshot_failure);
+    }
+
+    /// Says once that a snapshot failed, and once that one was taken after all.
+    fn tell_of_snapshot(&self, failure: Option<String>) {
+        let mut told = self.snapshot_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*told, &failure) {
+            (before, Some(message)) if before.as_ref() != Some(message) => tracing::warn!(
+                "a snapshot could not be written, so the log grows on and the next start takes longer: {message}"
+            ),
+            (Some(_), None) => tracing::info!("a snapshot was written after all"),
+            _ => {}
+        }
+        *told = failure;
     }
 
     /// The book of sessions. It is never held across an await.

@@ -40,7 +40,7 @@ pub(crate) async fn run(home: &Path, args: IndexArgs) -> Outcome {
     let opening = Opening::new(move |progress| Index::open(&store, &options, progress));
     let standing = opening.standing();
     let config = Config { allowed_hosts: args.allowed_hosts, ..Config::default() };
-    let mut serving = std::pin::pin!(peerage_server::run(listener, opening, config, interrupted()));
+    let mut serving = std::pin::pin!(peerage_server::run(listener, opening, config, asked_to_stop()));
     let served = tokio::select! {
         served = &mut serving => served,
         () = tell(standing.clone(), address) => serving.await,
@@ -48,6 +48,19 @@ pub(crate) async fn run(home: &Path, args: IndexArgs) -> Outcome {
     served.map_err(|error| of_run(error, *standing.borrow()))?;
     say("index stopped");
     Ok(())
+}
+
+/// Resolves when the index is to stop; when it is asked once more, the process ends without a last snapshot.
+async fn asked_to_stop() {
+    interrupted().await;
+    say(
+        "index stopping: it writes what is registered, so that it starts quickly (stop it again to skip that)",
+    );
+    tokio::spawn(async {
+        interrupted().await;
+        say("index stopped at once; what was acknowledged is on disk");
+        std::process::exit(Exit::Failed as i32);
+    });
 }
 
 /// Says how far the opening is, and once that is over where the index is.

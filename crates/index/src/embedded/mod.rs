@@ -107,6 +107,8 @@ struct Disk {
     snapshot_bytes: AtomicU64,
     /// The last record that was logged.
     last_lsn: AtomicU64,
+    /// Why the last snapshot failed, where it did.
+    snapshot_failure: Mutex<Option<String>>,
 }
 
 impl Inner {
@@ -278,6 +280,10 @@ impl Engine for Embedded {
             Some(disk) => disk.log.close().map_err(Error::from),
             None => Ok(()),
         }
+    }
+
+    fn snapshot_failure(&self) -> Option<String> {
+        self.inner.disk.as_ref().and_then(|disk| disk.snapshot_failure.lock().clone())
     }
 
     fn failure(&self) -> Option<String> {

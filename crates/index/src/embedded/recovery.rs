@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
+use parking_lot::Mutex;
 use peerage_wire::SharePath;
 
 use super::arena::{ContentKey, NameKey};
@@ -45,6 +46,7 @@ pub(super) fn open_store(store: StoreDir, options: &Options, progress: &dyn Fn(P
         logged_bytes: AtomicU64::new(checked.log_bytes),
         snapshot_bytes: AtomicU64::new(checked.snapshot_bytes),
         last_lsn: AtomicU64::new(replayed.next - 1),
+        snapshot_failure: Mutex::default(),
     });
     Ok(inner)
 }

@@ -14,7 +14,7 @@ use std::thread::{self, ScopedJoinHandle};
 use peerage_wire::ContentHash;
 
 use super::arena::{ContentKey, NameKey};
-use super::contents::Contents;
+use super::contents::{Content, Contents};
 use super::disk::{Container, Damaged, DiskError, DiskResult, Record, SectionReader, StoreDir, StoreFile};
 use super::leases::Order;
 use super::manifest::{Manifest, Odd, Rare};
@@ -133,7 +133,7 @@ impl Snapshot<'_> {
             let modified = u32::from_le_bytes(section.array()?);
             path.resize(usize::from(len & !UNLISTED), 0);
             section.fill(&mut path)?;
-            let is_here = contents.get(content).is_some_and(|content| content.is_here());
+            let is_here = contents.get(content).is_some_and(Content::is_here);
             let first = first_names.get_mut(u32::from(content) as usize).filter(|_| is_here);
             let (Some(first), Ok(path)) = (first, std::str::from_utf8(&path)) else {
                 return Err(self.damaged("a name does not fit its content"));
@@ -162,7 +162,7 @@ impl Snapshot<'_> {
 
     fn segments(&self, tell: Sender<u64>) -> DiskResult<Vec<Held>> {
         let (mut ids, mut segments) = (Vec::new(), Vec::new());
-        let mut section = self.section(SEGMENTS, tell.clone())?;
+        let mut section = self.section(SEGMENTS, tell)?;
         while !section.is_over() {
             ids.push(u64::from_le_bytes(section.array()?));
         }
@@ -171,7 +171,7 @@ impl Snapshot<'_> {
             let bytes = self.store.read_file(file)?;
             let damaged = |_| Damaged("it is no part of a text index").at(&self.store.path_of(file), 0);
             let segment = Segment::decode(&bytes).map_err(damaged)?;
-            let _ = tell.send(bytes.len() as u64); // nobody listens once something failed
+            let _ = section.tell.send(bytes.len() as u64); // nobody listens once something failed
             segments.push(Held { id, segment: segment.into() });
         }
         Ok(segments)

@@ -77,6 +77,12 @@ impl Inner {
         let _numbers = self.numbers.lock();
         let taken = self.take_snapshot();
         self.state.write().keeps_sizes = false;
+        // One that was given up because the engine ends has not failed.
+        if let Some(disk) = &self.disk
+            && !self.workers.is_stopping.load(Ordering::Acquire)
+        {
+            *disk.snapshot_failure.lock() = taken.as_ref().err().map(ToString::to_string);
+        }
         taken
     }
 
