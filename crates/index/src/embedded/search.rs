@@ -14,6 +14,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::hint::black_box;
 
 use hashbrown::HashSet;
 use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
@@ -159,7 +160,7 @@ impl<'a> Tally<'a> {
         while let Some(next) = part.plan.next(window) {
             window = next + 1;
             let counts = self.is_counting();
-            let is_needed = counts || !Mask::of(self, part, next).is_empty();
+            let is_needed = counts || !Mask::of(part, self.bar(), next).is_empty();
             if !is_needed || !self.may_go_on() || !part.plan.fill(next, bits) {
                 continue;
             }
@@ -167,8 +168,14 @@ impl<'a> Tally<'a> {
             match part.segment.filter(|_| self.counts_by_marks()) {
                 Some(segment) => self.look_by_marks(part, segment, (next, counts), bits),
                 None => {
-                    let mask = Mask::of(self, part, next);
+                    let mask = Mask::of(part, self.bar(), next);
                     for word in 0..bits.anywhere.len() {
+                        if mask.word(word, bits, counts) == 0 {
+                            continue;
+                        }
+                        if !self.may_go_on() {
+                            return;
+                        }
                         self.look_at_word(part, (next, word), mask.word(word, bits, counts), 0, bits);
                     }
                 }
@@ -193,11 +200,24 @@ impl<'a> Tally<'a> {
         bits: &mut Bits,
     ) {
         let sizes = self.search.filter.sizes();
+        if counts {
+            // All at once, so that they come at the same time.
+            let words = (0..).zip(&*bits.anywhere).filter(|(_, bits)| **bits != 0);
+            let marks = words.filter_map(|(word, _)| segment.marks(window * (WINDOW / 64) + word));
+            black_box(marks.fold(0, |sum, marked| sum ^ marked.used()));
+        }
         // A block of words at a time: the worst of the page gets better, so that more and more can be left out.
         for block in 0..WINDOW / BLOCK {
             let words = block * (BLOCK / 64)..(block + 1) * (BLOCK / 64);
+            let mask = BlockMask::of_block(part, self.bar(), window * (WINDOW / BLOCK) + block);
+            if !counts && mask.is_empty() {
+                continue;
+            }
             if bits.anywhere[words.clone()].iter().all(|word| *word == 0) {
                 continue;
+            }
+            if !self.may_go_on() {
+                return;
             }
             let mut sure = [0; BLOCK / 64];
             for (word, sure) in words.clone().zip(&mut sure) {
@@ -209,10 +229,12 @@ impl<'a> Tally<'a> {
                     self.count(part, (window, word), *sure, marked.sole());
                 }
             }
-            let mask = Mask::of_block(self, part, window * (WINDOW / BLOCK) + block);
             for (word, sure) in words.zip(sure) {
                 let uncounted = if counts { bits.anywhere[word] & !sure } else { 0 };
-                self.look_at_word(part, (window, word), mask.of(word, bits) | uncounted, sure, bits);
+                let looked_at = mask.of(word, bits) | uncounted;
+                if looked_at != 0 {
+                    self.look_at_word(part, (window, word), looked_at, sure, bits);
+                }
             }
         }
     }
@@ -221,10 +243,8 @@ impl<'a> Tally<'a> {
     fn count(&mut self, part: &Part<'a>, (window, word): (usize, usize), sure: u64, sole: u64) {
         self.total += u64::from((sure & sole).count_ones());
         let first = window * WINDOW + word * 64;
-        for bit in ones(sure & !sole) {
-            let content = part.contents.get(first + bit).map(|key| ContentKey::from(*key));
-            self.total += u64::from(content.is_some_and(|key| self.seen.insert(key)));
-        }
+        let contents = ones(sure & !sole).filter_map(|bit| part.contents.get(first + bit));
+        self.total += contents.filter(|key| self.seen.insert(ContentKey::from(**key))).count() as u64;
     }
 
     /// Looks at the candidates of one word of a window's bits, some of which were counted. First at how many sources each
@@ -238,9 +258,6 @@ impl<'a> Tally<'a> {
         counted: u64,
         bits: &Bits,
     ) {
-        if mask == 0 {
-            return;
-        }
         let state = self.search.state;
         let first = window * WINDOW + word * 64;
         let content = |bit: usize| {
@@ -281,6 +298,16 @@ impl<'a> Tally<'a> {
     fn worst(&self) -> Option<&Standing> {
         let is_full = self.best.len() > self.search.most;
         self.best.last().filter(|_| is_full).map(|(standing, _)| standing)
+    }
+
+    /// What a name must beat, where the page is full and in order of sources.
+    fn bar(&self) -> Option<Bar> {
+        match (self.search.sort, self.worst()) {
+            (Sort::Rank, Some(Standing::Rank(place, Reverse(live), hash))) => {
+                Some(Bar { place: *place, live: *live, hash_prefix: hash_prefix(hash) })
+            }
+            _ => None,
+        }
     }
 
     fn look_at(
@@ -441,6 +468,14 @@ impl<'a> Tally<'a> {
     }
 }
 
+/// What a name must beat to be on the page.
+#[derive(Debug, Clone, Copy)]
+struct Bar {
+    place: Place,
+    live: u64,
+    hash_prefix: u32,
+}
+
 /// Which candidates of a window are looked at.
 struct Mask {
     blocks: [BlockMask; WINDOW / BLOCK],
@@ -454,27 +489,13 @@ struct BlockMask {
 }
 
 impl Mask {
-    fn of(tally: &Tally<'_>, part: &Part<'_>, window: usize) -> Self {
+    fn of(part: &Part<'_>, bar: Option<Bar>, window: usize) -> Self {
         let first = window * (WINDOW / BLOCK);
-        Self { blocks: std::array::from_fn(|at| Self::of_block(tally, part, first + at)) }
-    }
-
-    fn of_block(tally: &Tally<'_>, part: &Part<'_>, block: usize) -> BlockMask {
-        let all = BlockMask { in_file: true, in_folders: true };
-        let (Some(segment), Sort::Rank) = (part.segment, tally.search.sort) else { return all };
-        let Some(Standing::Rank(place, Reverse(live), hash)) = tally.worst() else { return all };
-        if block * BLOCK >= part.names.len() {
-            return BlockMask { in_file: false, in_folders: false };
-        }
-        let can_pass = may_beat(segment.bound(block), *live, hash_prefix(hash));
-        match place {
-            Place::File => BlockMask { in_file: can_pass, in_folders: false },
-            Place::Folder => BlockMask { in_file: true, in_folders: can_pass },
-        }
+        Self { blocks: std::array::from_fn(|at| BlockMask::of_block(part, bar, first + at)) }
     }
 
     fn is_empty(&self) -> bool {
-        self.blocks.iter().all(|block| !block.in_file && !block.in_folders)
+        self.blocks.iter().all(|block| block.is_empty())
     }
 
     fn word(&self, word: usize, bits: &Bits, counts: bool) -> u64 {
@@ -483,6 +504,24 @@ impl Mask {
 }
 
 impl BlockMask {
+    fn of_block(part: &Part<'_>, bar: Option<Bar>, block: usize) -> Self {
+        let (Some(segment), Some(Bar { place, live, hash_prefix })) = (part.segment, bar) else {
+            return Self { in_file: true, in_folders: true };
+        };
+        if block * BLOCK >= part.names.len() {
+            return Self { in_file: false, in_folders: false };
+        }
+        let can_pass = may_beat(segment.bound(block), live, hash_prefix);
+        match place {
+            Place::File => Self { in_file: can_pass, in_folders: false },
+            Place::Folder => Self { in_file: true, in_folders: can_pass },
+        }
+    }
+
+    fn is_empty(self) -> bool {
+        !self.in_file && !self.in_folders
+    }
+
     fn of(self, word: usize, bits: &Bits) -> u64 {
         match (self.in_file, self.in_folders) {
             (_, true) => bits.anywhere[word],

@@ -7,6 +7,9 @@
 use super::postings::{Body, List, PACKED, Packed, scatter, window_of};
 use super::{WINDOW_WORDS, Window};
 
+/// The window of what has nothing more.
+const NEVER: usize = usize::MAX;
+
 /// The names that have any of some terms.
 #[derive(Debug, Default)]
 pub(super) struct Union<'a> {
@@ -14,6 +17,9 @@ pub(super) struct Union<'a> {
     /// Where the window last asked for begins in what is gathered.
     position: usize,
     cursors: Vec<Cursor<'a>>,
+    /// For each cursor a window before which it has nothing more: most windows have names of few of many lists, and this is
+    /// all that is looked at of the others.
+    nexts: Vec<usize>,
     maps: Vec<(&'a [u64], &'a [u64])>,
     count: usize,
 }
@@ -23,7 +29,10 @@ impl<'a> Union<'a> {
         self.count += list.count;
         match list.body {
             Body::Short(_) => list.for_each(|value| self.gathered.push(value)),
-            Body::Packed(packed) => self.cursors.push(Cursor::new(packed)),
+            Body::Packed(packed) => {
+                self.cursors.push(Cursor::new(packed));
+                self.nexts.push(0);
+            }
             Body::Maps { anywhere, in_file } => self.maps.push((anywhere, in_file)),
         }
     }
@@ -48,6 +57,7 @@ impl<'a> Union<'a> {
     pub(super) fn rewind(&mut self) {
         self.position = 0;
         self.cursors.iter_mut().for_each(|cursor| cursor.block = 0);
+        self.nexts.fill(0);
     }
 
     /// Adds a window's names to the bits, and tells whether there are any.
@@ -61,8 +71,12 @@ impl<'a> Union<'a> {
             self.position += 1;
             is_any = true;
         }
-        for cursor in &mut self.cursors {
-            is_any |= cursor.fill(window, anywhere, in_file);
+        for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
+            if *next <= window {
+                let found = cursor.fill(window, anywhere, in_file);
+                is_any |= found.is_any;
+                *next = found.next;
+            }
         }
         for (any, file) in &self.maps {
             let words = |map: &'a [u64]| map.get(window * WINDOW_WORDS..).unwrap_or_default();
@@ -75,14 +89,21 @@ impl<'a> Union<'a> {
 
     /// The first window from this one on that may have names.
     pub(super) fn next(&mut self, window: usize) -> Option<usize> {
-        /// Asking each of more would take longer than looking at a window in vain.
+        /// Seeking in each of more would take longer than looking at a window in vain.
         const ASKED_MAX: usize = 16;
-        if !self.maps.is_empty() || self.cursors.len() > ASKED_MAX {
+        if !self.maps.is_empty() {
             return Some(window);
         }
         self.seek(window);
-        let gathered = self.gathered.get(self.position).map(|value| window_of(*value));
-        self.cursors.iter_mut().filter_map(|cursor| cursor.next(window)).chain(gathered).min()
+        let mut first = self.gathered.get(self.position).map_or(NEVER, |value| window_of(*value));
+        let are_few = self.cursors.len() <= ASKED_MAX;
+        for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
+            if *next < window {
+                *next = if are_few { cursor.next(window).unwrap_or(NEVER) } else { window };
+            }
+            first = first.min(*next);
+        }
+        (first != NEVER).then_some(first)
     }
 
     fn seek(&mut self, window: usize) {
@@ -181,8 +202,8 @@ impl<'a> Cursor<'a> {
         self.values.get(at).map(|value| window_of(*value))
     }
 
-    fn fill(&mut self, window: usize, anywhere: &mut Window, in_file: &mut Window) -> bool {
-        let Some(mut from) = self.seek(window) else { return false };
+    fn fill(&mut self, window: usize, anywhere: &mut Window, in_file: &mut Window) -> Filled {
+        let Some(mut from) = self.seek(window) else { return Filled { is_any: false, next: NEVER } };
         let mut is_any = false;
         loop {
             let values = self.values().get(from..).unwrap_or_default();
@@ -194,11 +215,21 @@ impl<'a> Cursor<'a> {
             };
             values[..end].iter().for_each(|value| scatter(*value, anywhere, in_file));
             is_any |= end > 0;
-            if !is_all || self.block >= self.list.blocks() {
-                return is_any;
+            if let Some(value) = values.get(end) {
+                return Filled { is_any, next: window_of(*value) };
+            }
+            if self.block >= self.list.blocks() {
+                return Filled { is_any, next: NEVER };
             }
             self.block += 1;
             from = 0;
         }
     }
+}
+
+/// What a cursor had in a window.
+struct Filled {
+    is_any: bool,
+    /// A window before which it has nothing more.
+    next: usize,
 }
