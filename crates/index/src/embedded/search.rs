@@ -24,7 +24,7 @@ use super::arena::{ContentKey, NameKey};
 use super::contents::{Content, hash_prefix};
 use super::filter::Filter;
 use super::listing::page_rows;
-use super::segments::{BLOCK, Bits, Bound, Plan, Segment, WINDOW};
+use super::segments::{BLOCK, Bits, Bound, Plan, Segment, WINDOW, Which};
 use super::state::State;
 use crate::cursor::Cursor;
 use crate::query::{Place, Query};
@@ -37,6 +37,8 @@ use crate::{Error, Result};
 const LOOKED_AT_MAX: usize = 200_000;
 /// Names whose words are read before a search for words side by side is content with what it has: some milliseconds.
 const READ_MAX: usize = 5_000;
+/// As many reads counts one of a name that is not plain ASCII, which takes so many times as long to fold.
+const OTHER_LETTERS: usize = 4;
 /// Windows looked into before a search that finds little among very common words is content with what it has: some
 /// milliseconds.
 const WINDOWS_MAX: usize = 4_096;
@@ -87,6 +89,7 @@ impl Search<'_> {
             after,
             best: BTreeSet::new(),
             seen: HashSet::new(),
+            stood: HashSet::new(),
             total: 0,
             is_exact: true,
             looked_at: 0,
@@ -111,6 +114,8 @@ struct Tally<'a> {
     best: BTreeSet<(Standing, ContentKey)>,
     /// Contents of several names that were counted.
     seen: HashSet<ContentKey>,
+    /// Contents whose standing by all their names was worked out.
+    stood: HashSet<ContentKey>,
     total: u64,
     is_exact: bool,
     looked_at: usize,
@@ -160,15 +165,16 @@ impl<'a> Tally<'a> {
         while let Some(next) = part.plan.next(window) {
             window = next + 1;
             let counts = self.is_counting();
-            let is_needed = counts || !Mask::of(part, self.bar(), next).is_empty();
-            if !is_needed || !self.may_go_on() || !part.plan.fill(next, bits) {
+            let mask = Mask::of(part, self.bar(), next);
+            let which = if counts || mask.has_folders() { Which::All } else { Which::InFile };
+            let is_needed = counts || !mask.is_empty();
+            if !is_needed || !self.may_go_on() || !part.plan.fill(next, which, bits) {
                 continue;
             }
             self.windows += 1;
             match part.segment.filter(|_| self.counts_by_marks()) {
                 Some(segment) => self.look_by_marks(part, segment, (next, counts), bits),
                 None => {
-                    let mask = Mask::of(part, self.bar(), next);
                     for word in 0..bits.anywhere.len() {
                         if mask.word(word, bits, counts) == 0 {
                             continue;
@@ -319,6 +325,9 @@ impl<'a> Tally<'a> {
         self.looked_at += 1;
         // The one name of a content that somebody has is a name that somebody uses.
         let is_only = content.has_one_name() && !self.search.state.text.is_replacing;
+        if !is_only && self.stood.contains(&content_key) {
+            return;
+        }
         let is_used = || self.search.state.names.get(key).is_some_and(|name| name.live > 0);
         if !self.search.filter.passes(content_key, content) || !(is_only || is_used()) {
             return;
@@ -334,19 +343,28 @@ impl<'a> Tally<'a> {
         } else if !is_counted && self.search.sort != Sort::Rank {
             return;
         }
-        if let Some(standing) = self.standing(key, content, place, is_only) {
+        if let Some(standing) = self.standing(key, (content_key, content), place, is_only) {
             self.enter(standing, content_key);
         }
     }
 
     /// A content's standing, which depends on all of its names.
-    fn standing(&mut self, key: NameKey, content: &Content, place: Place, is_only: bool) -> Option<Standing> {
+    fn standing(
+        &mut self,
+        key: NameKey,
+        (content_key, content): (ContentKey, &Content),
+        place: Place,
+        is_only: bool,
+    ) -> Option<Standing> {
         let rank = |place| Standing::Rank(place, Reverse(u64::from(content.live())), content.hash);
         match self.search.sort {
             // Where it stands better by another name, that name is looked at as well.
             Sort::Rank if self.worst().is_some_and(|worst| *worst < rank(place)) => None,
             Sort::Rank if is_only || place == Place::File => Some(rank(place)),
-            Sort::Rank => self.best_place(content).map(rank),
+            Sort::Rank => {
+                self.stood.insert(content_key);
+                self.best_place(content).map(rank)
+            }
             Sort::Size => Some(Standing::Size(Reverse(content.size), content.hash)),
             Sort::Name if is_only => self.by_name(key, content),
             Sort::Name => {
@@ -388,7 +406,7 @@ impl<'a> Tally<'a> {
         let names = self.matching(content);
         let Some((place, name_key)) = names.iter().min().copied() else { return };
         self.total += 1;
-        if let Some(standing) = self.standing(name_key, content, place, names.len() == 1) {
+        if let Some(standing) = self.standing(name_key, (key, content), place, names.len() == 1) {
             self.enter(standing, key);
         }
     }
@@ -442,7 +460,7 @@ impl<'a> Tally<'a> {
         if !self.search.filter.takes_name(path) {
             return None;
         }
-        self.read += 1;
+        self.read += if path.is_ascii() { 1 } else { OTHER_LETTERS };
         self.terms.read(path);
         self.query.find(&self.terms)
     }
@@ -496,6 +514,10 @@ impl Mask {
 
     fn is_empty(&self) -> bool {
         self.blocks.iter().all(|block| block.is_empty())
+    }
+
+    fn has_folders(&self) -> bool {
+        self.blocks.iter().any(|block| block.in_folders)
     }
 
     fn word(&self, word: usize, bits: &Bits, counts: bool) -> u64 {

@@ -189,7 +189,7 @@ fn print_queries<'a>(
         let (mut at, mut hits) = (0, 0);
         while let Some(window) = plan.next(at) {
             at = window + 1;
-            plan.fill(window, &mut bits);
+            plan.fill(window, Which::All, &mut bits);
             hits += bits.anywhere.iter().map(|word| word.count_ones()).sum::<u32>();
             if hits > 50 {
                 break;
@@ -201,7 +201,7 @@ fn print_queries<'a>(
         at = 0;
         while let Some(window) = plan.next(at) {
             at = window + 1;
-            if plan.fill(window, &mut bits) {
+            if plan.fill(window, Which::All, &mut bits) {
                 let ones = |bits: &Window| bits.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
                 (found, checks) = (found + ones(&bits.anywhere), checks + ones(&bits.check));
             }

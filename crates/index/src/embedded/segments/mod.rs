@@ -41,6 +41,7 @@ pub(super) use members::{Sizes, size_class};
 pub(super) use memtable::Memtable;
 pub(super) use plan::Plan;
 pub(super) use segment::Segment;
+pub(super) use union::Which;
 
 /// Names looked at at a time.
 pub(super) const WINDOW: usize = 16_384;

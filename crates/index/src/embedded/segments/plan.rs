@@ -10,7 +10,7 @@ use peerage_wire::Kind;
 
 use super::dictionary::PAIR;
 use super::members;
-use super::union::Union;
+use super::union::{Union, Which};
 use super::{Bits, WINDOW, WINDOW_WORDS, Window};
 use crate::query::{Pattern, Query, Run};
 
@@ -104,14 +104,14 @@ impl<'a> Plan<'a> {
     }
 
     /// Gives a window's candidates; `false` where there are none.
-    pub(in crate::embedded) fn fill(&mut self, window: usize, bits: &mut Bits) -> bool {
+    pub(in crate::embedded) fn fill(&mut self, window: usize, which: Which, bits: &mut Bits) -> bool {
         let Self { clauses, without, scratch: Scratch { clause, run, set }, .. } = self;
         if let Some((first, more)) = clauses.split_first_mut() {
-            if !fill_any(first, self.names, window, bits, [run, set]) {
+            if !fill_any(first, self.names, (window, which), bits, [run, set]) {
                 return false;
             }
             for runs in more {
-                if !fill_any(runs, self.names, window, clause, [run, set]) {
+                if !fill_any(runs, self.names, (window, which), clause, [run, set]) {
                     return false;
                 }
                 if !bits.and(clause) {
@@ -127,7 +127,7 @@ impl<'a> Plan<'a> {
             members::keep_kind(planes, kind, window, &mut bits.anywhere);
         }
         for left_out in without {
-            if left_out.fill(self.names, window, run, set) {
+            if left_out.fill(self.names, (window, Which::All), run, set) {
                 bits.leave_out(run);
             }
         }
@@ -161,15 +161,15 @@ fn furthest<T>(
 fn fill_any(
     runs: &mut [RunPlan<'_>],
     names: usize,
-    window: usize,
+    at: (usize, Which),
     to: &mut Bits,
     scratch: [&mut Bits; 2],
 ) -> bool {
     let [other, set] = scratch;
     let Some((first, more)) = runs.split_first_mut() else { return false };
-    let mut is_any = first.fill(names, window, to, set);
+    let mut is_any = first.fill(names, at, to, set);
     for run in more {
-        if run.fill(names, window, other, set) {
+        if run.fill(names, at, other, set) {
             if is_any {
                 to.or(other);
             } else {
@@ -225,15 +225,15 @@ impl<'a> RunPlan<'a> {
         }
     }
 
-    fn fill(&mut self, names: usize, window: usize, to: &mut Bits, set: &mut Bits) -> bool {
+    fn fill(&mut self, names: usize, (window, which): (usize, Which), to: &mut Bits, set: &mut Bits) -> bool {
         to.clear();
         if let Some((first, more)) = self.sets.split_first_mut() {
-            if !first.fill(window, &mut to.anywhere, &mut to.in_file) {
+            if !first.fill(window, which, &mut to.anywhere, &mut to.in_file) {
                 return false;
             }
             for other in more {
                 set.clear();
-                if !other.fill(window, &mut set.anywhere, &mut set.in_file) || !to.and(set) {
+                if !other.fill(window, which, &mut set.anywhere, &mut set.in_file) || !to.and(set) {
                     return false;
                 }
             }
@@ -246,7 +246,7 @@ impl<'a> RunPlan<'a> {
             Certainty::Unsure => *to.check = *to.anywhere,
             Certainty::SureOf(sure) => {
                 set.clear();
-                sure.fill(window, &mut set.anywhere, &mut set.in_file);
+                sure.fill(window, which, &mut set.anywhere, &mut set.in_file);
                 for at in 0..WINDOW_WORDS {
                     let (unsure, misplaced) =
                         (to.anywhere[at] & !set.anywhere[at], to.in_file[at] & !set.in_file[at]);

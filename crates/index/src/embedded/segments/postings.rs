@@ -2,7 +2,7 @@
 //! term is in the file's own name.
 //!
 //! A short list is its differences as varints. A longer one is blocks of 128 packed differences, before them a table of
-//! each block's last value and where it ends, after them the rest as varints. A list of more than an eighth of the
+//! each block's last value, where it ends and whether any of it is in a file's own name, after them the rest as varints. A list of more than an eighth of the
 //! names is two bitmaps.
 //!
 //! Invariants: values of a list ascend, with each name at most once. Reading damaged bytes gives wrong values or fewer,
@@ -20,6 +20,8 @@ const DENSE_PART: usize = 8;
 const SHARED: usize = 256;
 /// Bytes of a row of a packed list's table.
 const ROW: usize = 8;
+/// In a row, beside where its block ends: no value of the block is in the file's own name.
+const FOLDERS_ONLY: u32 = 1 << 31;
 /// Bits of a value within its window.
 const WINDOW_BITS: u32 = (WINDOW_WORDS * 64 * 2).ilog2();
 
@@ -165,10 +167,20 @@ impl Packed<'_> {
         self.table.len() / ROW
     }
 
-    fn row(&self, block: usize) -> Option<(u32, usize)> {
+    fn row(&self, block: usize) -> Option<(u32, u32)> {
         let row = self.table.get(block * ROW..)?.first_chunk::<ROW>()?;
         let [a, b, c, d, e, f, g, h] = *row;
-        Some((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]) as usize))
+        Some((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])))
+    }
+
+    /// A full block's last value, and where it ends.
+    fn end(&self, block: usize) -> Option<(u32, usize)> {
+        self.row(block).map(|(last, end)| (last, (end & !FOLDERS_ONLY) as usize))
+    }
+
+    /// Whether a block may have values in the file's own name.
+    pub(super) fn may_be_in_file(&self, block: usize) -> bool {
+        self.row(block).is_none_or(|(_, end)| end & FOLDERS_ONLY == 0)
     }
 
     /// The last value of a full block.
@@ -183,7 +195,7 @@ impl Packed<'_> {
 
     fn try_decode(&self, block: usize, to: &mut [u32; PACKED]) -> Option<usize> {
         let (before, start) = match block.checked_sub(1) {
-            Some(before) => self.row(before).map(|(last, end)| (Some(last), end))?,
+            Some(before) => self.end(before).map(|(last, end)| (Some(last), end))?,
             None => (None, 0),
         };
         if block == self.blocks() {
@@ -194,7 +206,7 @@ impl Packed<'_> {
             });
             return Some(at);
         }
-        let packed = self.data.get(start..self.row(block)?.1)?;
+        let packed = self.data.get(start..self.end(block)?.1)?;
         let bits = u8::try_from(packed.len() * 8 / PACKED).ok().filter(|bits| *bits <= 32)?;
         BitPacker4x::new().decompress_strictly_sorted(before, packed, to, bits);
         Some(PACKED)
@@ -285,6 +297,8 @@ impl Writer {
             self.bytes.resize(start + BitPacker4x::compressed_block_size(bits), 0);
             packer.compress_strictly_sorted(before, block, &mut self.bytes[start..], bits);
             let end = u32::try_from(self.bytes.len() - data).unwrap_or(u32::MAX);
+            let is_folders_only = block.iter().all(|value| value & 1 == 0);
+            let end = if is_folders_only { end | FOLDERS_ONLY } else { end & !FOLDERS_ONLY };
             let at = table + row * ROW;
             self.bytes[at..at + 4].copy_from_slice(&block[PACKED - 1].to_le_bytes());
             self.bytes[at + 4..at + ROW].copy_from_slice(&end.to_le_bytes());

@@ -73,15 +73,21 @@ fn decoded(segment: &Segment) -> Segment {
 /// The names that a plan finds, as a search would ask it.
 fn found(plan: Option<Plan<'_>>, names: &[u32], query: &Query, corpus: &Corpus) -> BTreeMap<u32, Place> {
     let Some(mut plan) = plan else { return BTreeMap::new() };
-    let by_next = found_by(&mut plan, true, names, query, corpus);
+    let by_next = found_by(&mut plan, (true, Which::All), names, query, corpus);
     plan.rewind();
-    assert_eq!(by_next, found_by(&mut plan, false, names, query, corpus));
+    assert_eq!(by_next, found_by(&mut plan, (false, Which::All), names, query, corpus));
+    for skips in [true, false] {
+        plan.rewind();
+        let mut in_file = found_by(&mut plan, (skips, Which::InFile), names, query, corpus);
+        in_file.retain(|_, place| *place == Place::File);
+        assert!(in_file.iter().eq(by_next.iter().filter(|(_, place)| **place == Place::File)));
+    }
     by_next
 }
 
 fn found_by(
     plan: &mut Plan<'_>,
-    skips: bool,
+    (skips, which): (bool, Which),
     names: &[u32],
     query: &Query,
     corpus: &Corpus,
@@ -91,7 +97,7 @@ fn found_by(
         if skips { plan.next(window) } else { Some(window).filter(|at| *at < plan.windows()) }
     {
         window = next + 1;
-        if !plan.fill(next, &mut bits) {
+        if !plan.fill(next, which, &mut bits) {
             continue;
         }
         for (at, name) in names[next * WINDOW..].iter().take(WINDOW).enumerate() {
@@ -199,7 +205,7 @@ fn ask_everything(segment: &Segment, query: &str) {
         let mut bits = Bits::default();
         for window in 0..plan.windows() {
             plan.next(window);
-            plan.fill(window, &mut bits);
+            plan.fill(window, Which::All, &mut bits);
         }
     }
     segment.tell(3, standing(4, 0));
@@ -289,7 +295,7 @@ fn a_glued_pair_is_answered_without_looking_at_names() {
     let query = Query::parse("mp3").unwrap();
     for mut plan in [table.plan(&query, None).unwrap(), segment.plan(&query, None).unwrap()] {
         let mut bits = Bits::default();
-        assert!(plan.fill(0, &mut bits));
+        assert!(plan.fill(0, Which::All, &mut bits));
         assert_eq!((bits.anywhere[0], bits.in_file[0], bits.check[0]), (0b10_1111, 0b00_1011, 0b00_0010));
     }
 }

@@ -60,29 +60,42 @@ impl<'a> Union<'a> {
         self.nexts.fill(0);
     }
 
-    /// Adds a window's names to the bits, and tells whether there are any.
-    pub(super) fn fill(&mut self, window: usize, anywhere: &mut Window, in_file: &mut Window) -> bool {
+    /// Adds a window's names to the bits, all or those that have the term in the file's own name, and tells whether there are
+    /// any.
+    pub(super) fn fill(
+        &mut self,
+        window: usize,
+        which: Which,
+        anywhere: &mut Window,
+        in_file: &mut Window,
+    ) -> bool {
         self.seek(window);
         let values = self.gathered.get(self.position..).unwrap_or_default();
         let values = values.iter().take_while(|value| window_of(**value) == window);
         let mut is_any = false;
         for value in values {
-            scatter(*value, anywhere, in_file);
             self.position += 1;
-            is_any = true;
+            if which.has(*value) {
+                scatter(*value, anywhere, in_file);
+                is_any = true;
+            }
         }
         for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
             if *next <= window {
-                let found = cursor.fill(window, anywhere, in_file);
+                let found = match which {
+                    Which::All => cursor.fill(window, anywhere, in_file),
+                    Which::InFile => cursor.fill_in_file(window, anywhere, in_file),
+                };
                 is_any |= found.is_any;
                 *next = found.next;
             }
         }
         for (any, file) in &self.maps {
             let words = |map: &'a [u64]| map.get(window * WINDOW_WORDS..).unwrap_or_default();
-            anywhere.iter_mut().zip(words(any)).for_each(|(to, word)| *to |= word);
+            let any = if which == Which::All { words(any) } else { words(file) };
+            anywhere.iter_mut().zip(any).for_each(|(to, word)| *to |= word);
             in_file.iter_mut().zip(words(file)).for_each(|(to, word)| *to |= word);
-            is_any |= !words(any).is_empty();
+            is_any |= any.iter().take(WINDOW_WORDS).any(|word| *word != 0);
         }
         is_any
     }
@@ -225,6 +238,50 @@ impl<'a> Cursor<'a> {
             from = 0;
         }
     }
+
+    /// The same for names that have the term in the file's own name: blocks that have none are not decoded.
+    fn fill_in_file(&mut self, window: usize, anywhere: &mut Window, in_file: &mut Window) -> Filled {
+        self.skip(window);
+        let mut is_any = false;
+        loop {
+            let last = self.list.last(self.block);
+            if let Some(last) = last.filter(|_| !self.list.may_be_in_file(self.block)) {
+                if window_of(last) > window {
+                    return Filled { is_any, next: window + 1 };
+                }
+            } else {
+                let values = self.values();
+                let from = values.partition_point(|value| window_of(*value) < window);
+                let end = values.partition_point(|value| window_of(*value) <= window);
+                for value in values[from..end].iter().filter(|value| Which::InFile.has(**value)) {
+                    scatter(*value, anywhere, in_file);
+                    is_any = true;
+                }
+                if let Some(value) = values.get(end) {
+                    return Filled { is_any, next: window_of(*value) };
+                }
+            }
+            if self.block >= self.list.blocks() {
+                return Filled { is_any, next: NEVER };
+            }
+            self.block += 1;
+        }
+    }
+}
+
+/// Which names of a window are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::embedded) enum Which {
+    /// Those that match, wherever.
+    All,
+    /// Those that may match within the file's own name; those that match elsewhere may be told or not.
+    InFile,
+}
+
+impl Which {
+    const fn has(self, value: u32) -> bool {
+        matches!(self, Self::All) || value & 1 == 1
+    }
 }
 
 /// What a cursor had in a window.
@@ -232,4 +289,50 @@ struct Filled {
     is_any: bool,
     /// A window before which it has nothing more.
     next: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::postings::Writer;
+    use super::*;
+
+    fn filled(union: &mut Union<'_>, windows: usize, which: Which) -> Vec<(Window, Window)> {
+        let window = |window| {
+            let (mut anywhere, mut in_file) = ([0; WINDOW_WORDS], [0; WINDOW_WORDS]);
+            union.fill(window, which, &mut anywhere, &mut in_file);
+            (anywhere, in_file)
+        };
+        (0..windows).map(window).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_in_the_files_own_names_is_found_without_the_rest(
+            lists in prop::collection::vec((0..4_000_usize, 1..40_u32, 0..2_000_usize), 1..6),
+        ) {
+            const NAMES: u32 = 160_000;
+            let mut writer = Writer::new(NAMES as usize, 0);
+            for (count, step, in_file_from) in &lists {
+                // From some place on every third is in a file's own name, so that many blocks have none.
+                let value = |at: usize| u32::from(at > *in_file_from && at.is_multiple_of(3));
+                let names = (0..*count).zip((0..NAMES).step_by(*step as usize));
+                writer.push(&names.map(|(at, name)| name << 1 | value(at)).collect::<Vec<_>>());
+            }
+            let postings = writer.finish();
+            let windows = (NAMES as usize).div_ceil(WINDOW_WORDS * 64);
+            let mut union = Union::default();
+            (0..).take(lists.len()).for_each(|number| union.add(postings.list(number)));
+            let mut union = union.ready(windows);
+            let all = filled(&mut union, windows, Which::All);
+            union.rewind();
+            let in_file = filled(&mut union, windows, Which::InFile);
+            for ((_, file), (_, only)) in all.iter().zip(&in_file) {
+                prop_assert!(file == only);
+            }
+        }
+    }
 }
