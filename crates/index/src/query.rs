@@ -115,6 +115,16 @@ impl Query {
         self.clauses.iter().try_fold(Place::File, |worst, clause| Some(worst.max(best_of(clause)?)))
     }
 
+    /// Whether terms side by side are asked for.
+    pub(crate) fn asks_for_neighbours(&self) -> bool {
+        self.clauses.iter().flatten().any(|run| run.patterns().len() > 1)
+    }
+
+    /// Whether a path in plain ASCII, lower-cased, may match as far as terms side by side go; `false` is always right.
+    pub(crate) fn may_be_in(&self, lower: &str) -> bool {
+        self.clauses.iter().all(|clause| clause.iter().any(|run| run.may_be_in(lower)))
+    }
+
     /// The same words read in another way, or `None` where that makes no difference to them.
     #[must_use]
     pub fn read_as(&self, how: Matched) -> Option<Self> {

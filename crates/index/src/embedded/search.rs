@@ -35,10 +35,13 @@ use crate::{Error, Result};
 /// Names looked at one by one, where every match must be: the order is none by sources, or a filter lets few through. Beyond
 /// it the answer is of the most shared ones, and says that there are more.
 const LOOKED_AT_MAX: usize = 200_000;
-/// Names whose words are read before a search for words side by side is content with what it has: some milliseconds.
-const READ_MAX: usize = 5_000;
-/// As many reads counts one of a name that is not plain ASCII, which takes so many times as long to fold.
-const OTHER_LETTERS: usize = 4;
+/// What reading names may cost before a search for words side by side is content with what it has: some milliseconds.
+const READ_MAX: usize = 20_000;
+/// What one name costs: where it is plain to see that it does not match, where its words are read, and where for that
+/// letters beyond ASCII are folded.
+const PASSED_OVER: usize = 1;
+const READ: usize = 4;
+const READ_OTHER: usize = 16;
 /// Windows looked into before a search that finds little among very common words is content with what it has: some
 /// milliseconds.
 const WINDOWS_MAX: usize = 4_096;
@@ -95,6 +98,8 @@ impl Search<'_> {
             looked_at: 0,
             windows: 0,
             read: 0,
+            asks_for_neighbours: query.asks_for_neighbours(),
+            lower: String::new(),
             terms: NameTerms::default(),
         };
         match self.filter.few() {
@@ -120,8 +125,11 @@ struct Tally<'a> {
     is_exact: bool,
     looked_at: usize,
     windows: usize,
-    /// Names whose words were read.
+    /// What reading names has cost.
     read: usize,
+    asks_for_neighbours: bool,
+    /// A path, lower-cased.
+    lower: String,
     terms: NameTerms,
 }
 
@@ -460,7 +468,17 @@ impl<'a> Tally<'a> {
         if !self.search.filter.takes_name(path) {
             return None;
         }
-        self.read += if path.is_ascii() { 1 } else { OTHER_LETTERS };
+        let is_ascii = path.is_ascii();
+        if is_ascii && self.asks_for_neighbours {
+            self.lower.clear();
+            self.lower.push_str(path);
+            self.lower.make_ascii_lowercase();
+            if !self.query.may_be_in(&self.lower) {
+                self.read += PASSED_OVER;
+                return None;
+            }
+        }
+        self.read += if is_ascii { READ } else { READ_OTHER };
         self.terms.read(path);
         self.query.find(&self.terms)
     }

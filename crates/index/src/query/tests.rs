@@ -166,6 +166,18 @@ proptest! {
     }
 
     #[test]
+    fn a_name_that_can_not_match_does_not(
+        text in "[\"*-]?[ab1-]{1,3}[ .-]?[ab1]{1,2}[ *\"]?[ab1-]{0,3}", path in "[abAB1][ab1. -]{0,12}/[ab1A][abB1. -]{0,8}[b1]",
+    ) {
+        let (Ok(query), Ok(path)) = (Query::parse(&text), SharePath::parse(&path)) else { return Ok(()) };
+        for query in [Matched::Exact, Matched::Substring, Matched::Typo].into_iter().filter_map(|how| query.read_as(how)) {
+            if query.find(&NameTerms::of(&path)).is_some() {
+                prop_assert!(query.may_be_in(&path.as_str().to_ascii_lowercase()));
+            }
+        }
+    }
+
+    #[test]
     fn every_name_is_found_by_itself(path in any_path()) {
         let path = SharePath::parse(&path).unwrap();
         let (file_name, terms) = (path.file_name(), NameTerms::of(&path));

@@ -38,6 +38,31 @@ pub(super) fn scatter(value: u32, anywhere: &mut Window, in_file: &mut Window) {
     in_file[at / 64] |= u64::from(value & 1) << (at % 64);
 }
 
+/// Sets the bits of ascending values of one window.
+#[inline]
+pub(super) fn scatter_all(values: &[u32], anywhere: &mut Window, in_file: &mut Window) {
+    /// Names for each value, on average, up to which several are likely to be in one word: it is then put together before
+    /// it is written, since each write would wait for the one before.
+    const CLOSE: usize = 16;
+    let span = values.last().zip(values.first()).map_or(0, |(last, first)| last.wrapping_sub(*first) >> 1);
+    if span as usize > values.len() * CLOSE {
+        return values.iter().for_each(|value| scatter(*value, anywhere, in_file));
+    }
+    let (mut word, mut any, mut file) = (0, 0_u64, 0_u64);
+    for value in values {
+        let at = (value >> 1) as usize % (WINDOW_WORDS * 64);
+        if at / 64 != word {
+            anywhere[word] |= any;
+            in_file[word] |= file;
+            (word, any, file) = (at / 64, 0, 0);
+        }
+        any |= 1 << (at % 64);
+        file |= u64::from(value & 1) << (at % 64);
+    }
+    anywhere[word] |= any;
+    in_file[word] |= file;
+}
+
 /// Lists by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Postings {

@@ -4,7 +4,7 @@
 //!
 //! Invariant: windows are asked for in ascending order, until rewound.
 
-use super::postings::{Body, List, PACKED, Packed, scatter, window_of};
+use super::postings::{Body, List, PACKED, Packed, scatter, scatter_all, window_of};
 use super::{WINDOW_WORDS, Window};
 
 /// The window of what has nothing more.
@@ -226,7 +226,7 @@ impl<'a> Cursor<'a> {
             } else {
                 values.partition_point(|value| window_of(*value) <= window)
             };
-            values[..end].iter().for_each(|value| scatter(*value, anywhere, in_file));
+            scatter_all(&values[..end], anywhere, in_file);
             is_any |= end > 0;
             if let Some(value) = values.get(end) {
                 return Filled { is_any, next: window_of(*value) };
