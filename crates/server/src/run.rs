@@ -133,8 +133,14 @@ async fn mind(app: &App, opened: impl Future<Output = Result<(), RunError>>) -> 
 async fn close(app: &App) -> Result<(), RunError> {
     let Ok(index) = app.index() else { return Ok(()) };
     let index = index.clone();
-    tracing::info!("the index writes what is registered, so that it starts quickly");
-    spawn_blocking(move || index.close()).await.map_err(io::Error::other)?.map_err(RunError::from)
+    let close = move || {
+        let closed = index.close();
+        if let Some(failure) = index.snapshot_failure() {
+            tracing::warn!("a snapshot could not be written, so the next start takes longer: {failure}");
+        }
+        closed
+    };
+    spawn_blocking(close).await.map_err(io::Error::other)?.map_err(RunError::from)
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ pub(crate) async fn run(home: &Path, args: IndexArgs) -> Outcome {
     let opening = Opening::new(move |progress| Index::open(&store, &options, progress));
     let standing = opening.standing();
     let config = Config { allowed_hosts: args.allowed_hosts, ..Config::default() };
-    let mut serving = std::pin::pin!(peerage_server::run(listener, opening, config, asked_to_stop()));
+    let mut serving =
+        std::pin::pin!(peerage_server::run(listener, opening, config, asked_to_stop(standing.clone())));
     let served = tokio::select! {
         served = &mut serving => served,
         () = tell(standing.clone(), address) => serving.await,
@@ -51,11 +52,15 @@ pub(crate) async fn run(home: &Path, args: IndexArgs) -> Outcome {
 }
 
 /// Resolves when the index is to stop; when it is asked once more, the process ends without a last snapshot.
-async fn asked_to_stop() {
+async fn asked_to_stop(standing: watch::Receiver<Standing>) {
     interrupted().await;
-    say(
-        "index stopping: it writes what is registered, so that it starts quickly (stop it again to skip that)",
-    );
+    if *standing.borrow() == Standing::Ready {
+        say(
+            "index stopping: it writes what is registered, so that it starts quickly (stop it again to skip that)",
+        );
+    } else {
+        say("index stopping when it has read what it keeps (stop it again to end at once; nothing is lost)");
+    }
     tokio::spawn(async {
         interrupted().await;
         say("index stopped at once; what was acknowledged is on disk");

@@ -136,7 +136,7 @@ impl Inner {
     /// Does something while another thread flushes and merges, which is stopped after it: for a start, which has no
     /// workers yet.
     pub(super) fn flush_beside<T>(&self, act: impl FnOnce() -> T) -> T {
-        /// Ends the other thread, also where this one panics.
+        /// Ends the other thread, or its waiting for this one, also where this one panics.
         struct Ended<'a>(&'a Inner, &'a AtomicBool);
         impl Drop for Ended<'_> {
             fn drop(&mut self) {
@@ -150,6 +150,7 @@ impl Inner {
         thread::scope(|scope| {
             let _ended = Ended(self, &is_over);
             scope.spawn(|| {
+                let _ended = Ended(self, &is_over);
                 while !is_over.load(Ordering::Acquire) {
                     if !self.work(Worker::Quick) {
                         let mut lock = self.workers.lock.lock();

@@ -38,10 +38,11 @@ const LOOKED_AT_MAX: usize = 200_000;
 /// What reading names may cost before a search for words side by side is content with what it has: some milliseconds.
 const READ_MAX: usize = 20_000;
 /// What one name costs: where it is plain to see that it does not match, where its words are read, and where for that
-/// letters beyond ASCII are folded.
+/// letters beyond ASCII are folded. Where no words side by side are asked for, few names are read, and more may be.
 const PASSED_OVER: usize = 1;
 const READ: usize = 4;
 const READ_OTHER: usize = 16;
+const READ_ELSE: usize = 1;
 /// Windows looked into before a search that finds little among very common words is content with what it has: some
 /// milliseconds.
 const WINDOWS_MAX: usize = 4_096;
@@ -245,7 +246,7 @@ impl<'a> Tally<'a> {
             }
             for (word, sure) in words.zip(sure) {
                 let uncounted = if counts { bits.anywhere[word] & !sure } else { 0 };
-                let looked_at = mask.of(word, bits) | uncounted;
+                let looked_at = (mask.of(word, bits) | uncounted) & bits.anywhere[word];
                 if looked_at != 0 {
                     self.look_at_word(part, (window, word), looked_at, sure, bits);
                 }
@@ -478,7 +479,11 @@ impl<'a> Tally<'a> {
                 return None;
             }
         }
-        self.read += if is_ascii { READ } else { READ_OTHER };
+        self.read += match (self.asks_for_neighbours, is_ascii) {
+            (false, _) => READ_ELSE,
+            (true, true) => READ,
+            (true, false) => READ_OTHER,
+        };
         self.terms.read(path);
         self.query.find(&self.terms)
     }

@@ -66,7 +66,8 @@ impl Inner {
     pub(super) fn snapshot_in_the_end(&self) {
         let Some(disk) = &self.disk else { return };
         let numbers = self.numbers.lock(); // one that is being taken is waited for
-        let is_due = disk.logged_bytes.load(Ordering::Relaxed) > LOG_BYTES_LEFT;
+        let is_due = disk.logged_bytes.load(Ordering::Relaxed) > LOG_BYTES_LEFT
+            || disk.snapshot_failure.lock().is_some();
         drop(numbers);
         if is_due && disk.log.failure().is_none() {
             let _ = self.snapshot();
