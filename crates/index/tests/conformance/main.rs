@@ -43,6 +43,7 @@ every_engine! { story:
     hits_are_ranked_filtered_and_sorted
     a_query_says_itself_what_else_is_asked
     a_type_is_asked_of_each_name
+    many_names_of_several_types_are_all_counted
     the_orders_look_at_every_name_that_matches
     words_are_read_more_loosely_only_where_nothing_matches
     pages_stay_good_while_things_change

@@ -249,6 +249,16 @@ pub(crate) fn a_type_is_asked_of_each_name(index: &Index) {
     assert_eq!(search(index, "song type:audio").total.value, 1);
 }
 
+pub(crate) fn many_names_of_several_types_are_all_counted(index: &Index) {
+    let name = |number: u32| format!("s/песня {number}.{}", ["mp3", "mkv"][number as usize % 2]);
+    let files: Vec<_> = (0..3_000).map(|number| file(&name(number), &number.to_string(), 1)).collect();
+    let _anna = Peer::joined(index, 1, "anna", &files);
+    for asked in ["песня type:audio type:video", "песня size:<9", "песня"] {
+        let total = search(index, asked).total;
+        assert_eq!((total.value, total.exact), (3_000, true), "{asked}");
+    }
+}
+
 pub(crate) fn the_orders_look_at_every_name_that_matches(index: &Index) {
     let stamped = |path, content, modified| peerage_wire::FileEntry { modified, ..file(path, content, 1) };
     let anna =
