@@ -51,18 +51,25 @@ pub(crate) async fn run(home: &Path, args: IndexArgs) -> Outcome {
     Ok(())
 }
 
-/// Resolves when the index is to stop; when it is asked once more, the process ends without a last snapshot.
+/// Resolves when the index is to stop; when it is asked once more, the process ends without a last snapshot. Says what it
+/// does where that takes a while.
 async fn asked_to_stop(standing: watch::Receiver<Standing>) {
     interrupted().await;
-    if *standing.borrow() == Standing::Ready {
-        say(
-            "index stopping: it writes what is registered, so that it starts quickly (stop it again to skip that)",
-        );
-    } else {
-        say("index stopping when it has read what it keeps (stop it again to end at once; nothing is lost)");
-    }
-    tokio::spawn(async {
-        interrupted().await;
+    tokio::spawn(async move {
+        let telling = async {
+            tokio::time::sleep(TELL_EVERY).await;
+            if *standing.borrow() == Standing::Ready {
+                say("index stopping: it writes what is registered, so that it starts quickly");
+            } else {
+                say("index stopping when it has read what it keeps");
+            }
+            say("stop it again to end at once; nothing is lost by it");
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = interrupted() => {}
+            () = telling => {}
+        }
         say("index stopped at once; what was acknowledged is on disk");
         std::process::exit(Exit::Failed as i32);
     });

@@ -12,6 +12,8 @@
 //! Invariants: a page depends on nothing but what is registered and its parameters, unless a budget ended. A later page
 //! reads the words as the first did, even when something else would match by then.
 
+mod mask;
+
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::hint::black_box;
@@ -20,11 +22,13 @@ use hashbrown::HashSet;
 use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
 use peerage_wire::limits;
 
+use mask::{Bar, BlockMask, Mask};
+
 use super::arena::{ContentKey, NameKey};
 use super::contents::{Content, hash_prefix};
 use super::filter::Filter;
 use super::listing::page_rows;
-use super::segments::{BLOCK, Bits, Bound, Plan, Segment, WINDOW, Which};
+use super::segments::{BLOCK, Bits, Plan, Segment, WINDOW, Which};
 use super::state::State;
 use crate::cursor::Cursor;
 use crate::query::{Place, Query};
@@ -509,73 +513,6 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// What a name must beat to be on the page.
-#[derive(Debug, Clone, Copy)]
-struct Bar {
-    place: Place,
-    live: u64,
-    hash_prefix: u32,
-}
-
-/// Which candidates of a window are looked at.
-struct Mask {
-    blocks: [BlockMask; WINDOW / BLOCK],
-}
-
-/// Which candidates of a block can be among the best.
-#[derive(Debug, Clone, Copy)]
-struct BlockMask {
-    in_file: bool,
-    in_folders: bool,
-}
-
-impl Mask {
-    fn of(part: &Part<'_>, bar: Option<Bar>, window: usize) -> Self {
-        let first = window * (WINDOW / BLOCK);
-        Self { blocks: std::array::from_fn(|at| BlockMask::of_block(part, bar, first + at)) }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.blocks.iter().all(|block| block.is_empty())
-    }
-
-    fn has_folders(&self) -> bool {
-        self.blocks.iter().any(|block| block.in_folders)
-    }
-
-    fn word(&self, word: usize, bits: &Bits, counts: bool) -> u64 {
-        if counts { bits.anywhere[word] } else { self.blocks[word / (BLOCK / 64)].of(word, bits) }
-    }
-}
-
-impl BlockMask {
-    fn of_block(part: &Part<'_>, bar: Option<Bar>, block: usize) -> Self {
-        let (Some(segment), Some(Bar { place, live, hash_prefix })) = (part.segment, bar) else {
-            return Self { in_file: true, in_folders: true };
-        };
-        if block * BLOCK >= part.names.len() {
-            return Self { in_file: false, in_folders: false };
-        }
-        let can_pass = may_beat(segment.bound(block), live, hash_prefix);
-        match place {
-            Place::File => Self { in_file: can_pass, in_folders: false },
-            Place::Folder => Self { in_file: true, in_folders: can_pass },
-        }
-    }
-
-    fn is_empty(self) -> bool {
-        !self.in_file && !self.in_folders
-    }
-
-    fn of(self, word: usize, bits: &Bits) -> u64 {
-        match (self.in_file, self.in_folders) {
-            (_, true) => bits.anywhere[word],
-            (true, false) => bits.in_file[word],
-            (false, false) => 0,
-        }
-    }
-}
-
 /// The places of the ones of a word.
 fn ones(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
@@ -583,12 +520,6 @@ fn ones(mut word: u64) -> impl Iterator<Item = usize> {
         word &= word - 1;
         Some(bit)
     })
-}
-
-/// Whether a block can hold a content that stands before one of so many sources and such a hash.
-fn may_beat(bound: Bound, live: u64, prefix: u32) -> bool {
-    let most = (1_u64 << bound.class) - 1;
-    most > live || (most == live && bound.min_hash <= prefix)
 }
 
 impl State {

@@ -1,0 +1,80 @@
+//! Which candidates of a window are looked at: those of blocks that can hold something better than the page's last.
+//!
+//! Invariant: bounds are never too low, so what is left out can't belong on the page.
+
+use super::super::segments::{BLOCK, Bits, Bound, WINDOW};
+use super::Part;
+use crate::query::Place;
+
+/// What a name must beat to be on the page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bar {
+    pub(super) place: Place,
+    pub(super) live: u64,
+    pub(super) hash_prefix: u32,
+}
+
+/// Which candidates of a window are looked at.
+pub(super) struct Mask {
+    blocks: [BlockMask; WINDOW / BLOCK],
+}
+
+/// Which candidates of a block can be among the best.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockMask {
+    in_file: bool,
+    in_folders: bool,
+}
+
+impl Mask {
+    pub(super) fn of(part: &Part<'_>, bar: Option<Bar>, window: usize) -> Self {
+        let first = window * (WINDOW / BLOCK);
+        Self { blocks: std::array::from_fn(|at| BlockMask::of_block(part, bar, first + at)) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks.iter().all(|block| block.is_empty())
+    }
+
+    pub(super) fn has_folders(&self) -> bool {
+        self.blocks.iter().any(|block| block.in_folders)
+    }
+
+    pub(super) fn word(&self, word: usize, bits: &Bits, counts: bool) -> u64 {
+        if counts { bits.anywhere[word] } else { self.blocks[word / (BLOCK / 64)].of(word, bits) }
+    }
+}
+
+impl BlockMask {
+    pub(super) fn of_block(part: &Part<'_>, bar: Option<Bar>, block: usize) -> Self {
+        let (Some(segment), Some(Bar { place, live, hash_prefix })) = (part.segment, bar) else {
+            return Self { in_file: true, in_folders: true };
+        };
+        if block * BLOCK >= part.names.len() {
+            return Self { in_file: false, in_folders: false };
+        }
+        let can_pass = may_beat(segment.bound(block), live, hash_prefix);
+        match place {
+            Place::File => Self { in_file: can_pass, in_folders: false },
+            Place::Folder => Self { in_file: true, in_folders: can_pass },
+        }
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        !self.in_file && !self.in_folders
+    }
+
+    pub(super) fn of(self, word: usize, bits: &Bits) -> u64 {
+        match (self.in_file, self.in_folders) {
+            (_, true) => bits.anywhere[word],
+            (true, false) => bits.in_file[word],
+            (false, false) => 0,
+        }
+    }
+}
+
+/// Whether a block can hold a content that stands before one of so many sources and such a hash.
+fn may_beat(bound: Bound, live: u64, prefix: u32) -> bool {
+    let most = (1_u64 << bound.class) - 1;
+    most > live || (most == live && bound.min_hash <= prefix)
+}
