@@ -2,8 +2,6 @@
 //!
 //! Invariants: a run has at least one pattern; its patterns match terms that stand side by side, in order.
 
-use memchr::memmem;
-
 use crate::terms::{self, NameTerms};
 use crate::typo;
 
@@ -99,29 +97,6 @@ impl Run {
         let last_start = name.len().checked_sub(self.patterns.len())?;
         let start = (0..=last_start).rev().find(|start| self.fits_at(name, *start))?;
         Some(if start >= name.file_start { Place::File } else { Place::Folder })
-    }
-
-    /// Whether a path in plain ASCII, lower-cased, may have the terms side by side. `false` is always right, and much
-    /// quicker to know than what the path's terms are. Asks for no memory.
-    pub(crate) fn may_be_in(&self, lower: &str) -> bool {
-        let is_plain = |pattern: &Pattern| {
-            let is_whole = !pattern.typo && !pattern.open_start && !pattern.text.is_empty();
-            is_whole && pattern.text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        };
-        let [first, between @ .., _] = self.patterns.as_slice() else { return true };
-        let can_tell = self.patterns.iter().all(is_plain) && !first.open_end;
-        if !can_tell || between.iter().any(|pattern| pattern.open_end) {
-            return true;
-        }
-        memmem::find_iter(lower.as_bytes(), first.text.as_bytes()).any(|at| {
-            let mut rest = lower.get(at + first.text.len()..).unwrap_or_default();
-            self.patterns.iter().skip(1).all(|pattern| {
-                rest = rest.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-                let after = rest.strip_prefix(pattern.text.as_str());
-                rest = after.unwrap_or_default();
-                after.is_some()
-            })
-        })
     }
 
     /// Whether the terms from this one on are what is asked for.

@@ -41,6 +41,7 @@
 
 mod filter;
 mod highlight;
+mod plain;
 
 use peerage_wire::api::Matched;
 use peerage_wire::limits;
@@ -51,6 +52,7 @@ use crate::terms::{self, NameTerms};
 use crate::{Error, Result};
 use filter::Filter;
 pub use filter::Filters;
+pub(crate) use plain::Plain;
 
 /// A query as it was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,11 +120,6 @@ impl Query {
     /// Whether terms side by side are asked for.
     pub(crate) fn asks_for_neighbours(&self) -> bool {
         self.clauses.iter().flatten().any(|run| run.patterns().len() > 1)
-    }
-
-    /// Whether a path in plain ASCII, lower-cased, may match as far as terms side by side go; `false` is always right.
-    pub(crate) fn may_be_in(&self, lower: &str) -> bool {
-        self.clauses.iter().all(|clause| clause.iter().any(|run| run.may_be_in(lower)))
     }
 
     /// The same words read in another way, or `None` where that makes no difference to them.

@@ -309,7 +309,7 @@ impl Inner {
         for names in dropped.chunks(STEP) {
             self.step(|state| state.drop_from_text(names));
         }
-        let segment = [Arc::new(segment)];
+        let segment = Arc::new(segment);
         let mut told = from;
         loop {
             let state = self.state.read();
@@ -325,7 +325,6 @@ impl Inner {
         let mut state = self.state.write();
         let last = state.text.risen.get(told..).unwrap_or_default();
         last.iter().for_each(|key| state.tell(&segment, *key));
-        let [segment] = segment;
         let text = &mut state.text;
         text.frozen.retain(|frozen| memtable.is_none_or(|memtable| !Arc::ptr_eq(frozen, memtable)));
         text.segments.retain(|held| !inputs.contains(&held.id));

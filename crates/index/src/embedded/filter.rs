@@ -86,11 +86,12 @@ impl Filter {
         !self.kinds.is_empty() && self.one_kind().is_none()
     }
 
-    /// Whether a name is of a type that is asked for.
-    pub(super) fn takes_name(&self, path: &str) -> bool {
+    /// Whether a name is of a type that is asked for; its path is read only where some are.
+    pub(super) fn takes_name<'a>(&self, path: impl Fn() -> &'a str) -> bool {
         if self.kinds.is_empty() {
             return true;
         }
+        let path = path();
         let file_name = path.rsplit_once('/').map_or(path, |(_, name)| name);
         let kind = Kind::of_name(file_name);
         self.kinds.iter().all(|kinds| kinds.contains(&kind))

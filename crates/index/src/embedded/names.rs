@@ -179,8 +179,10 @@ impl Names {
         self.get(key).filter(|name| name.is_here()).map(|name| (name.at(), name.len()))
     }
 
-    pub(super) fn first_byte(&self, (at, len): (u64, usize)) -> Option<u8> {
-        self.paths.bytes_at(at, len).first().copied()
+    /// The first byte of a path and the last, as one.
+    pub(super) fn ends(&self, (at, len): (u64, usize)) -> Option<u8> {
+        let bytes = self.paths.bytes_at(at, len);
+        Some(bytes.first()? ^ bytes.last()?)
     }
 
     /// Whether a name is a content's, and its path that.

@@ -16,7 +16,6 @@ mod mask;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::hint::black_box;
 
 use hashbrown::HashSet;
 use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
@@ -28,10 +27,10 @@ use super::arena::{ContentKey, NameKey};
 use super::contents::{Content, hash_prefix};
 use super::filter::Filter;
 use super::listing::page_rows;
-use super::segments::{BLOCK, Bits, Plan, Segment, WINDOW, Which};
+use super::segments::{BLOCK, Bits, Plan, Segment, UseMarks, WINDOW, Which, Window};
 use super::state::State;
 use crate::cursor::Cursor;
-use crate::query::{Place, Query};
+use crate::query::{Place, Plain, Query};
 use crate::rank::{self, ByName, Standing};
 use crate::terms::NameTerms;
 use crate::{Error, Result};
@@ -41,12 +40,11 @@ use crate::{Error, Result};
 const LOOKED_AT_MAX: usize = 200_000;
 /// What reading names may cost before a search for words side by side is content with what it has: some milliseconds.
 const READ_MAX: usize = 20_000;
-/// What one name costs: where it is plain to see that it does not match, where its words are read, and where for that
-/// letters beyond ASCII are folded. Where no words side by side are asked for, few names are read, and more may be.
-const PASSED_OVER: usize = 1;
+/// What one name costs: where it is asked as it is, where its words are read, and where for that letters beyond ASCII are
+/// folded. Where no words side by side are asked for, few names are read, and more may be.
+const READ_PLAIN: usize = 1;
 const READ: usize = 4;
 const READ_OTHER: usize = 16;
-const READ_ELSE: usize = 1;
 /// Windows looked into before a search that finds little among very common words is content with what it has: some
 /// milliseconds.
 const WINDOWS_MAX: usize = 4_096;
@@ -104,7 +102,8 @@ impl Search<'_> {
             windows: 0,
             read: 0,
             asks_for_neighbours: query.asks_for_neighbours(),
-            lower: String::new(),
+            plain: query.plain(),
+            lower: Vec::new(),
             terms: NameTerms::default(),
         };
         match self.filter.few() {
@@ -133,8 +132,9 @@ struct Tally<'a> {
     /// What reading names has cost.
     read: usize,
     asks_for_neighbours: bool,
+    plain: Option<Plain<'a>>,
     /// A path, lower-cased.
-    lower: String,
+    lower: Vec<u8>,
     terms: NameTerms,
 }
 
@@ -186,7 +186,7 @@ impl<'a> Tally<'a> {
             }
             self.windows += 1;
             match part.segment.filter(|_| self.counts_by_marks()) {
-                Some(segment) => self.look_by_marks(part, segment, (next, counts), bits),
+                Some(segment) => self.look_by_marks(part, segment, (next, counts), &mask, bits),
                 None => {
                     for word in 0..bits.anywhere.len() {
                         if mask.word(word, bits, counts) == 0 {
@@ -216,46 +216,77 @@ impl<'a> Tally<'a> {
         part: &Part<'a>,
         segment: &Segment,
         (window, counts): (usize, bool),
+        mask: &Mask,
         bits: &mut Bits,
     ) {
-        let sizes = self.search.filter.sizes();
+        if !counts {
+            for (word, bits) in bits.anywhere.iter_mut().enumerate() {
+                *bits = if mask.is_asked(word) { *bits } else { 0 };
+            }
+        }
+        let (sure, sized) = self.tell_by_marks(part, segment, (window, counts), bits);
         if counts {
-            // All at once, so that they come at the same time.
-            let words = (0..).zip(&*bits.anywhere).filter(|(_, bits)| **bits != 0);
-            let marks = words.filter_map(|(word, _)| segment.marks(window * (WINDOW / 64) + word));
-            black_box(marks.fold(0, |sum, marked| sum ^ marked.used()));
+            let unsure = (0..).zip(&sure).map(|(word, sure)| (word, bits.anywhere[word] & bits.check[word] & !sure));
+            let at = unsure.flat_map(|(word, unsure)| ones(unsure).map(move |bit| window * WINDOW + word * 64 + bit));
+            let names = at.filter_map(|at| part.names.get(at)).map(|name| NameKey::from(*name));
+            self.search.state.warm_names(&names.collect::<Vec<_>>());
         }
         // A block of words at a time: the worst of the page gets better, so that more and more can be left out.
         for block in 0..WINDOW / BLOCK {
             let words = block * (BLOCK / 64)..(block + 1) * (BLOCK / 64);
-            let mask = BlockMask::of_block(part, self.bar(), window * (WINDOW / BLOCK) + block);
-            if !counts && mask.is_empty() {
+            if bits.anywhere[words.clone()].iter().all(|word| *word == 0) {
                 continue;
             }
-            if bits.anywhere[words.clone()].iter().all(|word| *word == 0) {
+            let mask = BlockMask::of_block(part, self.bar(), window * (WINDOW / BLOCK) + block);
+            if !counts && mask.is_empty() {
                 continue;
             }
             if !self.may_go_on() {
                 return;
             }
-            let mut sure = [0; BLOCK / 64];
-            for (word, sure) in words.clone().zip(&mut sure) {
-                let Some(marked) = segment.marks(window * (WINDOW / 64) + word) else { continue };
-                let (possible, of_size) = sizes.map_or((u64::MAX, u64::MAX), |sizes| marked.of_sizes(&sizes));
-                bits.anywhere[word] &= marked.used() & possible;
-                *sure = bits.anywhere[word] & of_size & !bits.check[word];
-                if counts {
-                    self.count(part, (window, word), *sure, marked.sole());
+            for word in words {
+                let mask = mask.of(word, bits) & bits.anywhere[word];
+                let uncounted = if counts { bits.anywhere[word] & !sure[word] & !mask } else { 0 };
+                let by_name = uncounted & sized[word];
+                if mask | uncounted & !by_name != 0 {
+                    self.look_at_word(part, (window, word), mask | uncounted & !by_name, sure[word], bits);
                 }
-            }
-            for (word, sure) in words.zip(sure) {
-                let uncounted = if counts { bits.anywhere[word] & !sure } else { 0 };
-                let looked_at = (mask.of(word, bits) | uncounted) & bits.anywhere[word];
-                if looked_at != 0 {
-                    self.look_at_word(part, (window, word), looked_at, sure, bits);
+                if by_name != 0 {
+                    self.count_by_name(part, segment, (window, word), by_name);
                 }
             }
         }
+    }
+
+    /// Leaves what the marks of a segment let through, and counts what they are sure of. Gives that, and those whose
+    /// contents are of a size that is asked for.
+    fn tell_by_marks(
+        &mut self,
+        part: &Part<'a>,
+        segment: &Segment,
+        (window, counts): (usize, bool),
+        bits: &mut Bits,
+    ) -> (Window, Window) {
+        let sizes = self.search.filter.sizes();
+        let (mut sure, mut sized) = ([0; WINDOW / 64], [u64::MAX; WINDOW / 64]);
+        for word in 0..WINDOW / 64 {
+            if bits.anywhere[word] == 0 {
+                continue;
+            }
+            let at = window * (WINDOW / 64) + word;
+            let Some(marks) = segment.uses(at) else { continue };
+            bits.anywhere[word] &= marks.used();
+            if let Some((sizes, marks)) = sizes.as_ref().zip(segment.sizes(at)) {
+                let (possible, of_size) = marks.of(sizes);
+                bits.anywhere[word] &= possible;
+                sized[word] = of_size;
+            }
+            sure[word] = bits.anywhere[word] & sized[word] & !bits.check[word];
+            if counts {
+                self.count(part, (window, word), sure[word], marks.sole());
+            }
+        }
+        (sure, sized)
     }
 
     /// Counts names that match for sure.
@@ -264,6 +295,24 @@ impl<'a> Tally<'a> {
         let first = window * WINDOW + word * 64;
         let contents = ones(sure & !sole).filter_map(|bit| part.contents.get(first + bit));
         self.total += contents.filter(|key| self.seen.insert(ContentKey::from(**key))).count() as u64;
+    }
+
+    /// Counts those of some names that match, of which all else is known.
+    fn count_by_name(
+        &mut self,
+        part: &Part<'a>,
+        segment: &Segment,
+        (window, word): (usize, usize),
+        names: u64,
+    ) {
+        let first = window * WINDOW + word * 64;
+        let mut matching = 0;
+        for bit in ones(names) {
+            let place = part.names.get(first + bit).and_then(|name| self.place_of(NameKey::from(*name)));
+            matching |= u64::from(place.is_some()) << bit;
+        }
+        let sole = segment.uses(window * (WINDOW / 64) + word).map_or(0, UseMarks::sole);
+        self.count(part, (window, word), matching, sole);
     }
 
     /// Looks at the candidates of one word of a window's bits, some of which were counted. First at how many sources each
@@ -469,26 +518,25 @@ impl<'a> Tally<'a> {
     }
 
     fn place_of(&mut self, key: NameKey) -> Option<Place> {
-        let path = self.search.state.names.path(key);
-        if !self.search.filter.takes_name(path) {
+        let names = &self.search.state.names;
+        if !self.search.filter.takes_name(|| names.path(key)) {
             return None;
         }
-        let is_ascii = path.is_ascii();
-        if is_ascii && self.asks_for_neighbours {
+        let bytes = names.path_bytes(key);
+        let is_ascii = bytes.is_ascii();
+        if let Some(plain) = self.plain.as_ref().filter(|_| is_ascii) {
+            self.read += READ_PLAIN;
             self.lower.clear();
-            self.lower.push_str(path);
+            self.lower.extend_from_slice(bytes);
             self.lower.make_ascii_lowercase();
-            if !self.query.may_be_in(&self.lower) {
-                self.read += PASSED_OVER;
-                return None;
-            }
+            return plain.find(&self.lower);
         }
         self.read += match (self.asks_for_neighbours, is_ascii) {
-            (false, _) => READ_ELSE,
+            (false, _) => READ_PLAIN,
             (true, true) => READ,
             (true, false) => READ_OTHER,
         };
-        self.terms.read(path);
+        self.terms.read(names.path(key));
         self.query.find(&self.terms)
     }
 

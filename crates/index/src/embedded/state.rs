@@ -137,8 +137,8 @@ impl State {
 
     pub(super) fn warm_names(&self, names: &[NameKey]) {
         let places: Vec<(u64, usize)> = names.iter().filter_map(|key| self.names.place(*key)).collect();
-        let firsts = places.iter().filter_map(|place| self.names.first_byte(*place));
-        black_box(firsts.fold(0, u8::wrapping_add));
+        let ends = places.iter().filter_map(|place| self.names.ends(*place));
+        black_box(ends.fold(0, u8::wrapping_add));
     }
 
     /// A peer registers a file of a content under a name that it does not have. `is_first` tells whether it had the
@@ -181,7 +181,7 @@ impl State {
         }
         let is_alone = is_fresh && self.contents.get(key).is_some_and(Content::has_one_name);
         if is_changed && !is_alone {
-            self.tell_all(key);
+            self.tell_all(key, false);
         }
         Odd {
             size: (file.size != first).then_some(file.size),
@@ -221,7 +221,7 @@ impl State {
             }
         }
         if is_free {
-            self.tell_all(key);
+            self.tell_all(key, false);
             self.promote(key);
         }
     }
@@ -257,7 +257,7 @@ impl State {
                 (false, false) => self.go(content),
             }
             if is_changed {
-                self.tell_all(content);
+                self.tell_all(content, false);
             }
             if !is_coming && self.names.get(name).is_some_and(|name| name.live == 0 && name.is_listed()) {
                 self.promote(content);
@@ -288,7 +288,7 @@ impl State {
         let is_told = size_class(content.size) == size_class(size);
         content.size = size;
         if !is_told {
-            self.tell_all(key);
+            self.tell_all(key, true);
         }
     }
 
@@ -336,22 +336,27 @@ impl State {
         names.iter().map(standing).collect()
     }
 
-    /// Tells segments how the names of a content stand now.
-    pub(super) fn tell(&self, segments: &[Arc<Segment>], key: ContentKey) {
-        self.tell_each(&segments.iter().map(AsRef::as_ref), key);
+    /// Tells a segment that was just made how the names of a content stand now.
+    pub(super) fn tell(&self, segment: &Segment, key: ContentKey) {
+        self.tell_each(&std::iter::once(segment), key, true);
     }
 
-    fn tell_each<'a>(&self, segments: &(impl Iterator<Item = &'a Segment> + Clone), key: ContentKey) {
+    fn tell_each<'a>(
+        &self,
+        segments: &(impl Iterator<Item = &'a Segment> + Clone),
+        key: ContentKey,
+        is_resized: bool,
+    ) {
         let Some(content) = self.contents.get(key) else { return };
         for (key, name) in self.names.listed(content) {
             // A name is in one of them, or still in a memtable.
-            let _ = segments.clone().any(|segment| segment.tell(key.into(), standing_of(name, content)));
+            let _ = segments.clone().any(|segment| segment.tell(key.into(), standing_of(name, content), is_resized));
         }
     }
 
     /// Tells all segments how the names of a content stand now, and those that are being made.
-    fn tell_all(&mut self, key: ContentKey) {
-        self.tell_each(&self.text.segments.iter().map(|held| held.segment.as_ref()), key);
+    fn tell_all(&mut self, key: ContentKey, is_resized: bool) {
+        self.tell_each(&self.text.segments.iter().map(|held| held.segment.as_ref()), key, is_resized);
         if self.text.makers > 0 {
             self.text.risen.push(key);
         }
@@ -437,7 +442,7 @@ impl State {
             self.text.dead = self.text.dead.saturating_sub(1);
         }
         if had_one && !self.contents.get(key).is_some_and(Content::has_one_name) {
-            self.tell_all(key);
+            self.tell_all(key, false);
         }
         Entered { content: key, name, is_fresh: is_listed }
     }
@@ -449,7 +454,7 @@ impl State {
         if let Some(name) = self.names.promote(key, content) {
             self.list_again(name);
             if had_one {
-                self.tell_all(key);
+                self.tell_all(key, false);
             }
         }
     }

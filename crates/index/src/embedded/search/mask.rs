@@ -40,6 +40,11 @@ impl Mask {
         self.blocks.iter().any(|block| block.in_folders)
     }
 
+    /// Whether any candidate of a word is looked at.
+    pub(super) fn is_asked(&self, word: usize) -> bool {
+        !self.blocks[word / (BLOCK / 64)].is_empty()
+    }
+
     pub(super) fn word(&self, word: usize, bits: &Bits, counts: bool) -> u64 {
         if counts { bits.anywhere[word] } else { self.blocks[word / (BLOCK / 64)].of(word, bits) }
     }

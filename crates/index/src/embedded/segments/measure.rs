@@ -163,7 +163,7 @@ fn print_raise(segment: &Segment) {
     let found = (0..100_000)
         .filter(|_| {
             let standing = Standing { live: 1, hash_prefix: 0, is_used: true, is_sole: true, size_class: 0 };
-            segment.tell(random.below(segment.names().len()) as u32, standing)
+            segment.tell(random.below(segment.names().len()) as u32, standing, false)
         })
         .count();
     println!("raise {:.2?} ({found} of 100000 here)", start.elapsed() / 100_000);

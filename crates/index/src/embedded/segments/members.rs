@@ -33,21 +33,26 @@ pub(super) struct Members {
     pub(super) marks: Marks,
 }
 
-/// Bits that change with what is told: they let a search count names without looking at each.
+/// Bits that change with what is told: they let a search count names without looking at each. Sizes stand apart, since
+/// most searches do without them and read the others of all names.
 #[derive(Debug, Default)]
-pub(super) struct Marks(Box<[Marked]>);
+pub(super) struct Marks {
+    uses: Box<[UseMarks]>,
+    sizes: Box<[SizeMarks]>,
+}
 
-/// The marks of 64 names, a bit for each in every word: in one line of a cache, since telling wants them all.
+/// The marks of 64 names, a bit for each in every word.
 #[derive(Debug, Default)]
-#[repr(align(64))]
-pub(in crate::embedded) struct Marked {
+pub(in crate::embedded) struct UseMarks {
     /// Names that a live source uses.
     used: AtomicU64,
     /// Names whose content goes by no other.
     sole: AtomicU64,
-    /// The class of each content's size, a bit of it each.
-    sizes: [AtomicU64; SIZE_BITS],
 }
+
+/// The classes of 64 contents' sizes, a bit of each in every word.
+#[derive(Debug, Default)]
+pub(in crate::embedded) struct SizeMarks([AtomicU64; SIZE_BITS]);
 
 /// Each name's kind, as three bitmaps: a bit of the kind each.
 #[derive(Debug, Default)]
@@ -75,12 +80,12 @@ impl Members {
         self.names.len()
     }
 
-    pub(super) fn tell(&self, name: u32, standing: Standing) -> bool {
+    pub(super) fn tell(&self, name: u32, standing: Standing, is_resized: bool) -> bool {
         let Some(ordinal) = self.ordinal(name) else { return false };
         if let Some(class) = self.classes.get(ordinal / BLOCK) {
             class.fetch_max(class_of(standing.live), Ordering::Relaxed);
         }
-        self.marks.set(ordinal, standing);
+        self.marks.tell(ordinal, standing, is_resized);
         true
     }
 
@@ -122,7 +127,7 @@ impl Members {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let kinds: usize = self.kinds.planes.iter().map(|plane| plane.len() * 8).sum();
-        let marks = self.marks.0.len() * size_of::<Marked>();
+        let marks = size_of_val(&*self.marks.uses) + size_of_val(&*self.marks.sizes);
         self.names.len() * 12 + kinds + marks + self.classes.len() * 5
     }
 }
@@ -130,30 +135,47 @@ impl Members {
 impl Marks {
     /// Nothing is marked yet.
     pub(super) fn new(names: usize) -> Self {
-        Self(std::iter::repeat_with(Marked::default).take(names.div_ceil(64)).collect())
+        let words = names.div_ceil(64);
+        Self {
+            uses: std::iter::repeat_with(UseMarks::default).take(words).collect(),
+            sizes: std::iter::repeat_with(SizeMarks::default).take(words).collect(),
+        }
     }
 
     pub(super) fn set(&self, ordinal: usize, standing: Standing) {
-        let Some(Marked { used, sole, sizes }) = self.0.get(ordinal / 64) else { return };
-        let bit = 1 << (ordinal % 64);
-        let set = |word: &AtomicU64, is_set: bool| match (word.load(Ordering::Relaxed) & bit != 0, is_set) {
+        self.tell(ordinal, standing, true);
+    }
+
+    /// What a name's content is sized is looked up only where the name comes into use or the size was another: it lies
+    /// elsewhere in memory, and names in use are told of often.
+    fn tell(&self, ordinal: usize, standing: Standing, is_resized: bool) {
+        let (word, bit) = (ordinal / 64, 1 << (ordinal % 64));
+        let (Some(uses), Some(SizeMarks(sizes))) = (self.uses.get(word), self.sizes.get(word)) else { return };
+        let has = |word: &AtomicU64| word.load(Ordering::Relaxed) & bit != 0;
+        let set = |word: &AtomicU64, is_set: bool| match (has(word), is_set) {
             (false, true) => _ = word.fetch_or(bit, Ordering::Relaxed),
             (true, false) => _ = word.fetch_and(!bit, Ordering::Relaxed),
             _ => {}
         };
-        for (at, plane) in sizes.iter().enumerate() {
-            set(plane, standing.size_class >> at & 1 == 1);
+        if is_resized || standing.is_used && !has(&uses.used) {
+            for (at, plane) in sizes.iter().enumerate() {
+                set(plane, standing.size_class >> at & 1 == 1);
+            }
         }
-        set(sole, standing.is_sole);
-        set(used, standing.is_used);
+        set(&uses.sole, standing.is_sole);
+        set(&uses.used, standing.is_used);
     }
 
-    pub(super) fn get(&self, word: usize) -> Option<&Marked> {
-        self.0.get(word)
+    pub(super) fn uses(&self, word: usize) -> Option<&UseMarks> {
+        self.uses.get(word)
+    }
+
+    pub(super) fn sizes(&self, word: usize) -> Option<&SizeMarks> {
+        self.sizes.get(word)
     }
 }
 
-impl Marked {
+impl UseMarks {
     /// Those that a live source uses.
     pub(in crate::embedded) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
@@ -164,9 +186,12 @@ impl Marked {
         self.sole.load(Ordering::Relaxed)
     }
 
+}
+
+impl SizeMarks {
     /// Those whose content may be of a size that is asked for, and those whose content surely is.
-    pub(in crate::embedded) fn of_sizes(&self, sizes: &Sizes) -> (u64, u64) {
-        let planes = self.sizes.each_ref().map(|plane| plane.load(Ordering::Relaxed));
+    pub(in crate::embedded) fn of(&self, sizes: &Sizes) -> (u64, u64) {
+        let planes = self.0.each_ref().map(|plane| plane.load(Ordering::Relaxed));
         let within = |(least, greatest): (u8, u8)| {
             let (mut below, mut above, mut at_least, mut at_greatest) = (0, 0, u64::MAX, u64::MAX);
             for (at, plane) in planes.iter().enumerate().rev() {
@@ -277,7 +302,7 @@ mod tests {
                 marks.set(ordinal, standing);
             }
             for (min, max) in sizes.iter().flat_map(|min| sizes.iter().map(move |max| (*min, *max))) {
-                let (possible, sure) = marks.get(0).unwrap().of_sizes(&Sizes::new(min, max));
+                let (possible, sure) = marks.sizes(0).unwrap().of(&Sizes::new(min, max));
                 for (ordinal, size) in some.iter().enumerate() {
                     let is_asked_for = (min..=max).contains(size);
                     assert!(possible >> ordinal & 1 == 1 || !is_asked_for, "{size} of {min} to {max}");

@@ -37,7 +37,7 @@ mod measure;
 #[cfg(test)]
 mod tests;
 
-pub(super) use members::{Sizes, size_class};
+pub(super) use members::{Sizes, UseMarks, size_class};
 pub(super) use memtable::Memtable;
 pub(super) use plan::Plan;
 pub(super) use segment::Segment;
@@ -50,7 +50,7 @@ pub(super) const BLOCK: usize = 256;
 
 const WINDOW_WORDS: usize = WINDOW / 64;
 /// A window as bits.
-type Window = [u64; WINDOW_WORDS];
+pub(super) type Window = [u64; WINDOW_WORDS];
 
 /// How a name stands: what its place in a segment depends on, and what is noted at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

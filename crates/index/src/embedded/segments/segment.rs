@@ -10,7 +10,7 @@ use std::ops::Range;
 use peerage_wire::Kind;
 
 use super::dictionary::{self, Dictionary};
-use super::members::{KIND_BITS, Marked, Members};
+use super::members::{KIND_BITS, Members, SizeMarks, UseMarks};
 use super::plan::{Plan, Words};
 use super::postings::Postings;
 use super::triples::{self, Triples};
@@ -48,14 +48,20 @@ impl Segment {
         &self.members.contents
     }
 
-    /// Tells how a name stands now: its block's bound is at least that. Gives whether the name is here.
-    pub(in crate::embedded) fn tell(&self, name: u32, standing: Standing) -> bool {
-        self.members.tell(name, standing)
+    /// Tells how a name stands now, and whether its content's size is another than was told of a name in use: its block's
+    /// bound is at least that. Gives whether the name is here.
+    pub(in crate::embedded) fn tell(&self, name: u32, standing: Standing, is_resized: bool) -> bool {
+        self.members.tell(name, standing, is_resized)
     }
 
     /// The marks of 64 names from a multiple of 64 on.
-    pub(in crate::embedded) fn marks(&self, word: usize) -> Option<&Marked> {
-        self.members.marks.get(word)
+    pub(in crate::embedded) fn uses(&self, word: usize) -> Option<&UseMarks> {
+        self.members.marks.uses(word)
+    }
+
+    /// The sizes of the same names' contents.
+    pub(in crate::embedded) fn sizes(&self, word: usize) -> Option<&SizeMarks> {
+        self.members.marks.sizes(word)
     }
 
     /// What no name of a block goes beyond.

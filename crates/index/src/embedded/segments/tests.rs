@@ -172,7 +172,7 @@ proptest! {
             segment.names().iter().map(|name| (*name, standing(*name).unwrap())).collect();
         assert_bounds(&segment, |name| live[&name]);
         for (name, sources, shift) in raised {
-            prop_assert_eq!(segment.tell(name, self::standing(sources >> shift, 0)), live.contains_key(&name));
+            prop_assert_eq!(segment.tell(name, self::standing(sources >> shift, 0), false), live.contains_key(&name));
             live.entry(name).and_modify(|standing| standing.live = sources >> shift);
         }
         assert_bounds(&segment, |name| live[&name]);
@@ -208,7 +208,7 @@ fn ask_everything(segment: &Segment, query: &str) {
             plan.fill(window, Which::All, &mut bits);
         }
     }
-    segment.tell(3, standing(4, 0));
+    segment.tell(3, standing(4, 0), true);
     let standings = vec![Some(standing(1, 2)); segment.names().len()];
     let mut bytes = Vec::new();
     segment.encode(&mut bytes).unwrap();
@@ -277,7 +277,7 @@ fn a_merge_that_is_stopped_gives_nothing() {
     assert!(table.plan(&Query::parse("a").unwrap(), None).is_none());
     let nothing = Segment::build(&table, &[]);
     assert!(
-        nothing.plan(&Query::parse("a").unwrap(), None).is_none() && !nothing.tell(1, self::standing(1, 0))
+        nothing.plan(&Query::parse("a").unwrap(), None).is_none() && !nothing.tell(1, self::standing(1, 0), false)
     );
     assert!(Segment::merge(&[Arc::new(nothing)], &[Vec::new()], &AtomicBool::new(true)).is_none());
 }
