@@ -12,6 +12,7 @@
 //! Invariants: a page depends on nothing but what is registered and its parameters, unless a budget ended. A later page
 //! reads the words as the first did, even when something else would match by then.
 
+mod marks;
 mod mask;
 
 use std::cmp::Reverse;
@@ -21,13 +22,13 @@ use hashbrown::HashSet;
 use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
 use peerage_wire::limits;
 
-use mask::{Bar, BlockMask, Mask};
+use mask::{Bar, Mask};
 
 use super::arena::{ContentKey, NameKey};
 use super::contents::{Content, hash_prefix};
 use super::filter::Filter;
 use super::listing::page_rows;
-use super::segments::{BLOCK, Bits, Plan, Segment, UseMarks, WINDOW, Which, Window};
+use super::segments::{Bits, Plan, Segment, WINDOW, Which, ones};
 use super::state::State;
 use crate::cursor::Cursor;
 use crate::query::{Place, Plain, Query};
@@ -95,6 +96,7 @@ impl Search<'_> {
             after,
             best: BTreeSet::new(),
             seen: HashSet::new(),
+            counted_last: None,
             stood: HashSet::new(),
             total: 0,
             is_exact: true,
@@ -123,6 +125,7 @@ struct Tally<'a> {
     best: BTreeSet<(Standing, ContentKey)>,
     /// Contents of several names that were counted.
     seen: HashSet<ContentKey>,
+    counted_last: Option<ContentKey>,
     /// Contents whose standing by all their names was worked out.
     stood: HashSet<ContentKey>,
     total: u64,
@@ -177,142 +180,33 @@ impl<'a> Tally<'a> {
         let mut window = 0;
         while let Some(next) = part.plan.next(window) {
             window = next + 1;
-            let counts = self.is_counting();
-            let mask = Mask::of(part, self.bar(), next);
-            let which = if counts || mask.has_folders() { Which::All } else { Which::InFile };
-            let is_needed = counts || !mask.is_empty();
-            if !is_needed || !self.may_go_on() || !part.plan.fill(next, which, bits) {
+            if !self.may_go_on() {
+                return;
+            }
+            // What is counted is looked for everywhere.
+            let mask = if self.is_counting() { None } else { Some(Mask::of(part, self.bar(), next)) };
+            let which = if mask.as_ref().is_none_or(Mask::has_folders) { Which::All } else { Which::InFile };
+            if mask.as_ref().is_some_and(Mask::is_empty) || !part.plan.fill(next, which, bits) {
                 continue;
             }
             self.windows += 1;
             match part.segment.filter(|_| self.counts_by_marks()) {
-                Some(segment) => self.look_by_marks(part, segment, (next, counts), &mask, bits),
+                Some(segment) => self.look_by_marks(part, segment, (next, mask.as_ref()), bits),
                 None => {
-                    for word in 0..bits.anywhere.len() {
-                        if mask.word(word, bits, counts) == 0 {
+                    for word in bits.words() {
+                        let looked_at =
+                            mask.as_ref().map_or(bits.anywhere[word], |mask| mask.word(word, bits));
+                        if looked_at == 0 {
                             continue;
                         }
                         if !self.may_go_on() {
                             return;
                         }
-                        self.look_at_word(part, (next, word), mask.word(word, bits, counts), 0, bits);
+                        self.look_at_word(part, (next, word), looked_at, 0, bits);
                     }
                 }
             }
         }
-    }
-
-    /// Whether what is counted can be told by a segment's marks alone.
-    fn counts_by_marks(&self) -> bool {
-        // While a segment takes the place of others a name may be in two.
-        let is_settled = !self.search.state.text.is_replacing;
-        self.search.sort == Sort::Rank && self.search.filter.asks_marks_only() && is_settled
-    }
-
-    /// Counts by the marks of a segment, and looks only at those names that may be among the best or must be looked at to
-    /// be counted.
-    fn look_by_marks(
-        &mut self,
-        part: &Part<'a>,
-        segment: &Segment,
-        (window, counts): (usize, bool),
-        mask: &Mask,
-        bits: &mut Bits,
-    ) {
-        if !counts {
-            for (word, bits) in bits.anywhere.iter_mut().enumerate() {
-                *bits = if mask.is_asked(word) { *bits } else { 0 };
-            }
-        }
-        let (sure, sized) = self.tell_by_marks(part, segment, (window, counts), bits);
-        if counts {
-            let unsure = (0..).zip(&sure).map(|(word, sure)| (word, bits.anywhere[word] & bits.check[word] & !sure));
-            let at = unsure.flat_map(|(word, unsure)| ones(unsure).map(move |bit| window * WINDOW + word * 64 + bit));
-            let names = at.filter_map(|at| part.names.get(at)).map(|name| NameKey::from(*name));
-            self.search.state.warm_names(&names.collect::<Vec<_>>());
-        }
-        // A block of words at a time: the worst of the page gets better, so that more and more can be left out.
-        for block in 0..WINDOW / BLOCK {
-            let words = block * (BLOCK / 64)..(block + 1) * (BLOCK / 64);
-            if bits.anywhere[words.clone()].iter().all(|word| *word == 0) {
-                continue;
-            }
-            let mask = BlockMask::of_block(part, self.bar(), window * (WINDOW / BLOCK) + block);
-            if !counts && mask.is_empty() {
-                continue;
-            }
-            if !self.may_go_on() {
-                return;
-            }
-            for word in words {
-                let mask = mask.of(word, bits) & bits.anywhere[word];
-                let uncounted = if counts { bits.anywhere[word] & !sure[word] & !mask } else { 0 };
-                let by_name = uncounted & sized[word];
-                if mask | uncounted & !by_name != 0 {
-                    self.look_at_word(part, (window, word), mask | uncounted & !by_name, sure[word], bits);
-                }
-                if by_name != 0 {
-                    self.count_by_name(part, segment, (window, word), by_name);
-                }
-            }
-        }
-    }
-
-    /// Leaves what the marks of a segment let through, and counts what they are sure of. Gives that, and those whose
-    /// contents are of a size that is asked for.
-    fn tell_by_marks(
-        &mut self,
-        part: &Part<'a>,
-        segment: &Segment,
-        (window, counts): (usize, bool),
-        bits: &mut Bits,
-    ) -> (Window, Window) {
-        let sizes = self.search.filter.sizes();
-        let (mut sure, mut sized) = ([0; WINDOW / 64], [u64::MAX; WINDOW / 64]);
-        for word in 0..WINDOW / 64 {
-            if bits.anywhere[word] == 0 {
-                continue;
-            }
-            let at = window * (WINDOW / 64) + word;
-            let Some(marks) = segment.uses(at) else { continue };
-            bits.anywhere[word] &= marks.used();
-            if let Some((sizes, marks)) = sizes.as_ref().zip(segment.sizes(at)) {
-                let (possible, of_size) = marks.of(sizes);
-                bits.anywhere[word] &= possible;
-                sized[word] = of_size;
-            }
-            sure[word] = bits.anywhere[word] & sized[word] & !bits.check[word];
-            if counts {
-                self.count(part, (window, word), sure[word], marks.sole());
-            }
-        }
-        (sure, sized)
-    }
-
-    /// Counts names that match for sure.
-    fn count(&mut self, part: &Part<'a>, (window, word): (usize, usize), sure: u64, sole: u64) {
-        self.total += u64::from((sure & sole).count_ones());
-        let first = window * WINDOW + word * 64;
-        let contents = ones(sure & !sole).filter_map(|bit| part.contents.get(first + bit));
-        self.total += contents.filter(|key| self.seen.insert(ContentKey::from(**key))).count() as u64;
-    }
-
-    /// Counts those of some names that match, of which all else is known.
-    fn count_by_name(
-        &mut self,
-        part: &Part<'a>,
-        segment: &Segment,
-        (window, word): (usize, usize),
-        names: u64,
-    ) {
-        let first = window * WINDOW + word * 64;
-        let mut matching = 0;
-        for bit in ones(names) {
-            let place = part.names.get(first + bit).and_then(|name| self.place_of(NameKey::from(*name)));
-            matching |= u64::from(place.is_some()) << bit;
-        }
-        let sole = segment.uses(window * (WINDOW / 64) + word).map_or(0, UseMarks::sole);
-        self.count(part, (window, word), matching, sole);
     }
 
     /// Looks at the candidates of one word of a window's bits, some of which were counted. First at how many sources each
@@ -493,12 +387,9 @@ impl<'a> Tally<'a> {
         best
     }
 
-    /// The first names of a content that match, in the order in which they are shown.
-    fn first_names(&mut self, content: &Content) -> Vec<NameKey> {
-        let state = self.search.state;
-        let live = state.names.listed(content).filter(|(_, name)| name.live > 0);
-        let mut live: Vec<(u32, NameKey)> = live.map(|(key, name)| (name.live, key)).collect();
-        live.sort_unstable_by_key(|(live, _)| Reverse(*live));
+    /// The first names of a content that match, in the order in which they are shown, of those that somebody here uses, the
+    /// most used first.
+    fn first_names(&mut self, live: Vec<(u32, NameKey)>) -> Vec<NameKey> {
         let (mut names, mut in_file, mut least) = (Vec::new(), 0, 0);
         for (live, key) in live {
             // Those that more use stand first, where all have the words in the file's own name.
@@ -512,7 +403,7 @@ impl<'a> Tally<'a> {
             }
             names.push((place, key));
         }
-        state.sort_names(&mut names);
+        self.search.state.sort_names(&mut names);
         names.truncate(limits::HIT_NAMES_MAX);
         names.into_iter().map(|(_, name)| name).collect()
     }
@@ -546,31 +437,48 @@ impl<'a> Tally<'a> {
         best.truncate(self.search.most);
         let last = best.last().filter(|_| has_more);
         let cursor = last.and_then(|(standing, _)| Cursor::Search(how, standing.clone()).to_text());
-        let hits = best.iter().filter_map(|(_, key)| self.hit(*key)).collect();
+        let keys: Vec<ContentKey> = best.into_iter().map(|(_, key)| key).collect();
+        let names = self.search.state.names_in_use(&keys);
+        let hits = keys.into_iter().zip(names).filter_map(|(key, names)| self.hit(key, names)).collect();
         let exact = self.is_exact && self.total <= limits::TOTAL_EXACT_MAX;
         let total = Total { value: self.total.min(limits::TOTAL_EXACT_MAX), exact };
         Page { total, hits, cursor, matched: Some(how) }
     }
 
-    fn hit(&mut self, key: ContentKey) -> Option<Hit> {
-        let state = self.search.state;
-        let names = self.first_names(state.contents.get(key)?);
-        let mut hit = state.hit(key, &names, (0, limits::SEARCH_SOURCES_MAX))?;
+    fn hit(&mut self, key: ContentKey, names: Vec<(u32, NameKey)>) -> Option<Hit> {
+        let names = self.first_names(names);
+        let mut hit = self.search.state.hit(key, &names, (0, limits::SEARCH_SOURCES_MAX))?;
         hit.highlights = self.query.hit_highlights(&hit.names);
         Some(hit)
     }
 }
 
-/// The places of the ones of a word.
-fn ones(mut word: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
-        word &= word - 1;
-        Some(bit)
-    })
-}
-
 impl State {
+    /// For each of some contents the names that somebody here uses, by how many, the most used first. Reads on the way what
+    /// showing the contents will read: all of it lies all over memory, and that of one content need not wait for another's.
+    fn names_in_use(&self, contents: &[ContentKey]) -> Vec<Vec<(u32, NameKey)>> {
+        let contents: Vec<_> = contents.iter().map(|key| self.contents.get(*key)).collect();
+        let mut all: Vec<Vec<(u32, NameKey)>> = vec![Vec::new(); contents.len()];
+        let mut lists: Vec<_> = contents
+            .iter()
+            .zip(&mut all)
+            .filter_map(|(content, names)| Some((self.names.listed((*content)?), names)))
+            .collect();
+        while !lists.is_empty() {
+            lists.retain_mut(|(list, names)| {
+                let next = list.next();
+                names.extend(next.filter(|(_, name)| name.live > 0).map(|(key, name)| (name.live, key)));
+                next.is_some()
+            });
+        }
+        all.iter_mut().for_each(|names| names.sort_unstable_by_key(|(live, _)| Reverse(*live)));
+        let shown = all.iter().flat_map(|names| names.iter().take(limits::HIT_NAMES_MAX));
+        self.warm_names(&shown.map(|(_, key)| *key).collect::<Vec<_>>());
+        let sources = contents.iter().flatten().map(|content| content.sources);
+        self.warm_peers(sources.flat_map(|list| self.sources.iter(list, 0).take(limits::SEARCH_SOURCES_MAX)));
+        all
+    }
+
     /// Brings one content's names into the order in which they are shown.
     pub(super) fn sort_names(&self, names: &mut [(Place, NameKey)]) {
         let order = |(place, key): &(Place, NameKey)| {

@@ -141,6 +141,12 @@ impl State {
         black_box(ends.fold(0, u8::wrapping_add));
     }
 
+    pub(super) fn warm_peers(&self, peers: impl Iterator<Item = PeerKey>) {
+        let peers: Vec<PeerKey> = peers.collect();
+        let records = peers.iter().filter_map(|key| self.peers.get(*key));
+        black_box(records.fold(0, |sum, peer| sum ^ peer.id.as_bytes()[0]));
+    }
+
     /// A peer registers a file of a content under a name that it does not have. `is_first` tells whether it had the
     /// content under no path until now. Gives what of the file does not fit.
     pub(super) fn add(
@@ -350,7 +356,9 @@ impl State {
         let Some(content) = self.contents.get(key) else { return };
         for (key, name) in self.names.listed(content) {
             // A name is in one of them, or still in a memtable.
-            let _ = segments.clone().any(|segment| segment.tell(key.into(), standing_of(name, content), is_resized));
+            let _ = segments
+                .clone()
+                .any(|segment| segment.tell(key.into(), standing_of(name, content), is_resized));
         }
     }
 

@@ -49,7 +49,8 @@ impl<'a> PlainRun<'a> {
         let is_plain = |pattern: &Pattern| {
             let mut classes = pattern.text.bytes().map(class_of);
             let first = classes.next();
-            !pattern.typo && first.is_some_and(|first| first != Class::Gap && classes.all(|class| class == first))
+            !pattern.typo
+                && first.is_some_and(|first| first != Class::Gap && classes.all(|class| class == first))
         };
         let (first, more) = run.patterns().split_first()?;
         let is_plain = run.patterns().iter().all(is_plain);
@@ -72,7 +73,9 @@ impl<'a> PlainRun<'a> {
     /// Whether the terms from the one on match in which the first pattern's text stands here.
     fn fits_at(&self, path: &[u8], start: usize) -> bool {
         let class = class_at(path, start);
-        if !self.first.open_start && start.checked_sub(1).is_some_and(|before| class_at(path, before) == class) {
+        if !self.first.open_start
+            && start.checked_sub(1).is_some_and(|before| class_at(path, before) == class)
+        {
             return false;
         }
         let text_end = start + self.first.text.len();
@@ -83,7 +86,9 @@ impl<'a> PlainRun<'a> {
         self.more.iter().all(|pattern| {
             let next = (end..path.len()).find(|at| class_at(path, *at) != Class::Gap).unwrap_or(path.len());
             end = end_of(path, next, class_at(path, next));
-            path.get(next..end).and_then(|term| str::from_utf8(term).ok()).is_some_and(|term| pattern.fits(term))
+            path.get(next..end)
+                .and_then(|term| str::from_utf8(term).ok())
+                .is_some_and(|term| pattern.fits(term))
         })
     }
 }

@@ -29,6 +29,14 @@ pub(super) struct BlockMask {
 impl Mask {
     pub(super) fn of(part: &Part<'_>, bar: Option<Bar>, window: usize) -> Self {
         let first = window * (WINDOW / BLOCK);
+        // Of nearly all windows behind the first this is all that is asked.
+        if let (Some(segment), Some(bar)) = (part.segment, bar)
+            && most_of(segment.window_class(window)) < bar.live
+        {
+            return Self {
+                blocks: [BlockMask { in_file: bar.place == Place::Folder, in_folders: false }; _],
+            };
+        }
         Self { blocks: std::array::from_fn(|at| BlockMask::of_block(part, bar, first + at)) }
     }
 
@@ -45,8 +53,9 @@ impl Mask {
         !self.blocks[word / (BLOCK / 64)].is_empty()
     }
 
-    pub(super) fn word(&self, word: usize, bits: &Bits, counts: bool) -> u64 {
-        if counts { bits.anywhere[word] } else { self.blocks[word / (BLOCK / 64)].of(word, bits) }
+    /// The candidates of a word that are looked at.
+    pub(super) fn word(&self, word: usize, bits: &Bits) -> u64 {
+        self.blocks[word / (BLOCK / 64)].of(word, bits)
     }
 }
 
@@ -78,8 +87,13 @@ impl BlockMask {
     }
 }
 
+/// The most sources that a class has.
+const fn most_of(class: u8) -> u64 {
+    (1 << class) - 1
+}
+
 /// Whether a block can hold a content that stands before one of so many sources and such a hash.
 fn may_beat(bound: Bound, live: u64, prefix: u32) -> bool {
-    let most = (1_u64 << bound.class) - 1;
+    let most = most_of(bound.class);
     most > live || (most == live && bound.min_hash <= prefix)
 }

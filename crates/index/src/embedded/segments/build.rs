@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::dictionary::{self, Dictionary, PAIR};
 use super::members::{self, Key, Kinds, Marks, Members};
+use super::neighbours::Neighbours;
 use super::postings::{self, Postings};
 use super::segment::{Ready, Segment};
 use super::triples;
@@ -30,10 +31,12 @@ impl Segment {
         let mut places = vec![GONE; table.len()];
         let mut kinds = Kinds::new(order.len());
         let marks = Marks::new(order.len());
+        let mut neighbours = Neighbours::new(order.len());
         for (place, key) in (0..).zip(&order) {
             let at = key.source as usize;
             places[at] = place;
             kinds.set(place as usize, table.kind_number(at));
+            neighbours.set(place as usize, table.signature(at));
             if let Some(Some(standing)) = standings.get(at) {
                 marks.set(place as usize, *standing);
             }
@@ -43,8 +46,18 @@ impl Segment {
         by_name.sort_unstable_by_key(|place| of(*place, table.names()));
         let column = |numbers: &[u32]| order.iter().map(|key| numbers[key.source as usize]).collect();
         let (classes, min_hashes) = members::bounds(&order);
+        let window_classes = members::window_classes(&classes);
         let (names, contents) = (column(table.names()), column(table.contents()));
-        let members = Members { names, contents, by_name: by_name.into(), kinds, classes, min_hashes, marks };
+        let members = Members {
+            names,
+            contents,
+            by_name: by_name.into(),
+            kinds,
+            classes,
+            window_classes,
+            min_hashes,
+            marks,
+        };
         let terms = table.sorted_terms();
         let mut writer = Writer::new(order.len(), terms.len(), 0, 0);
         let mut values = Vec::new();
@@ -56,13 +69,14 @@ impl Segment {
             values.sort_unstable();
             writer.push(table.term(term), &values);
         }
-        writer.finish(members, &AtomicBool::new(false)).unwrap_or_else(Self::empty)
+        writer.finish(members, neighbours, &AtomicBool::new(false)).unwrap_or_else(Self::empty)
     }
 
     /// A piece with nothing in it.
     fn empty() -> Self {
         let (postings, triples, ready) = (Postings::default(), triples::Triples::default(), Ready::default());
-        Self { members: Members::default(), dictionary: Dictionary::default(), triples, postings, ready }
+        let (members, neighbours) = (Members::default(), Neighbours::default());
+        Self { members, neighbours, dictionary: Dictionary::default(), triples, postings, ready }
     }
 }
 
@@ -103,11 +117,16 @@ impl Writer {
     }
 
     /// `None` when stopped.
-    pub(super) fn finish(self, members: Members, stop: &AtomicBool) -> Option<Segment> {
+    pub(super) fn finish(
+        self,
+        members: Members,
+        neighbours: Neighbours,
+        stop: &AtomicBool,
+    ) -> Option<Segment> {
         let dictionary = self.dictionary.finish();
         let triples = self.triples.finish();
         let (postings, ready) = add_ready(&dictionary, self.postings.finish(), self.names, stop)?;
-        Some(Segment { members, dictionary, triples, postings, ready })
+        Some(Segment { members, neighbours, dictionary, triples, postings, ready })
     }
 }
 

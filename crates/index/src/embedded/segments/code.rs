@@ -7,14 +7,17 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::dictionary::Dictionary;
-use super::members::{KIND_BITS, Kinds, Marks, Members};
+use super::members::{self, KIND_BITS, Kinds, Marks, Members};
+use super::neighbours::Neighbours;
 use super::postings::Postings;
 use super::segment::{Ready, Segment};
 use super::triples::Triples;
 use super::{BLOCK, Damaged};
 
 /// Begins a piece, with the version of what follows.
-const MARK: &[u8; 8] = b"PRGTEXT1";
+const MARK: &[u8; 8] = b"PRGTEXT2";
+/// Begins one that does not tell which terms stand side by side.
+const MARK_WITHOUT: &[u8; 8] = b"PRGTEXT1";
 
 impl Segment {
     /// Writes the piece.
@@ -22,7 +25,7 @@ impl Segment {
     /// # Errors
     /// Those of the writer.
     pub(in crate::embedded) fn encode(&self, to: &mut impl Write) -> io::Result<()> {
-        let Self { members, dictionary, triples, postings, ready } = self;
+        let Self { members, neighbours, dictionary, triples, postings, ready } = self;
         to.write_all(MARK)?;
         write_numbers(to, &members.names, u32::to_le_bytes)?;
         write_numbers(to, &members.contents, u32::to_le_bytes)?;
@@ -33,6 +36,7 @@ impl Segment {
         let classes: Vec<u8> = members.classes.iter().map(|class| class.load(Ordering::Relaxed)).collect();
         write_bytes(to, &classes)?;
         write_numbers(to, &members.min_hashes, u32::to_le_bytes)?;
+        write_numbers(to, neighbours.planes(), u64::to_le_bytes)?;
         write_bytes(to, dictionary.map_bytes())?;
         write_bytes(to, dictionary.text_bytes())?;
         write_numbers(to, &triples.keys, u64::to_le_bytes)?;
@@ -53,8 +57,15 @@ impl Segment {
     /// # Errors
     /// [`Damaged`] with the part that is not as it should be.
     pub(in crate::embedded) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut parts = Parts { rest: bytes.strip_prefix(MARK).ok_or(Damaged("its mark"))? };
+        let (is_told, rest) = match (bytes.strip_prefix(MARK), bytes.strip_prefix(MARK_WITHOUT)) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return Err(Damaged("its mark")),
+        };
+        let mut parts = Parts { rest };
         let members = read_members(&mut parts)?;
+        let planes = if is_told { parts.numbers(u64::from_le_bytes)? } else { Box::default() };
+        let neighbours = Neighbours::of(planes, members.len()).ok_or(Damaged("its neighbours"))?;
         let dictionary = Dictionary::new(parts.bytes()?.to_vec(), parts.bytes()?.into())?;
         let (keys, ends) = (parts.numbers(u64::from_le_bytes)?, parts.numbers(u64::from_le_bytes)?);
         let triples = Triples { keys, ends, bytes: parts.bytes()?.into() };
@@ -75,7 +86,7 @@ impl Segment {
         if !parts.rest.is_empty() {
             return Err(Damaged("its length"));
         }
-        Ok(Self { members, dictionary, triples, postings, ready })
+        Ok(Self { members, neighbours, dictionary, triples, postings, ready })
     }
 }
 
@@ -101,9 +112,10 @@ fn read_members(parts: &mut Parts<'_>) -> Result<Members, Damaged> {
         && classes.len() == names.len().div_ceil(BLOCK)
         && min_hashes.len() == classes.len();
     let kinds = Kinds { planes };
+    let window_classes = members::window_classes(&classes);
     // Marks are not kept: nobody is here when a piece is read.
     let marks = Marks::new(names.len());
-    let members = Members { names, contents, by_name, kinds, classes, min_hashes, marks };
+    let members = Members { names, contents, by_name, kinds, classes, window_classes, min_hashes, marks };
     if is_whole { Ok(members) } else { Err(Damaged("its names")) }
 }
 

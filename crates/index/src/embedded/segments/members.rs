@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use peerage_wire::Kind;
 
-use super::{BLOCK, Bound, Standing, WINDOW_WORDS, Window, class_of};
+use super::{BLOCK, Bound, Standing, WINDOW, WINDOW_WORDS, Window, class_of};
 
 /// Bits of a kind.
 pub(super) const KIND_BITS: usize = 3;
@@ -29,6 +29,8 @@ pub(super) struct Members {
     pub(super) by_name: Box<[u32]>,
     pub(super) kinds: Kinds,
     pub(super) classes: Box<[AtomicU8]>,
+    /// The greatest class of each window's blocks.
+    pub(super) window_classes: Box<[AtomicU8]>,
     pub(super) min_hashes: Box<[u32]>,
     pub(super) marks: Marks,
 }
@@ -82,11 +84,18 @@ impl Members {
 
     pub(super) fn tell(&self, name: u32, standing: Standing, is_resized: bool) -> bool {
         let Some(ordinal) = self.ordinal(name) else { return false };
-        if let Some(class) = self.classes.get(ordinal / BLOCK) {
-            class.fetch_max(class_of(standing.live), Ordering::Relaxed);
+        let class = class_of(standing.live);
+        let bounds = [self.classes.get(ordinal / BLOCK), self.window_classes.get(ordinal / WINDOW)];
+        for bound in bounds.into_iter().flatten().filter(|bound| bound.load(Ordering::Relaxed) < class) {
+            bound.fetch_max(class, Ordering::Relaxed);
         }
         self.marks.tell(ordinal, standing, is_resized);
         true
+    }
+
+    /// The class that no name of a window goes beyond.
+    pub(super) fn window_class(&self, window: usize) -> u8 {
+        self.window_classes.get(window).map_or(0, |class| class.load(Ordering::Relaxed))
     }
 
     pub(super) fn bound(&self, block: usize) -> Bound {
@@ -150,7 +159,9 @@ impl Marks {
     /// elsewhere in memory, and names in use are told of often.
     fn tell(&self, ordinal: usize, standing: Standing, is_resized: bool) {
         let (word, bit) = (ordinal / 64, 1 << (ordinal % 64));
-        let (Some(uses), Some(SizeMarks(sizes))) = (self.uses.get(word), self.sizes.get(word)) else { return };
+        let (Some(uses), Some(SizeMarks(sizes))) = (self.uses.get(word), self.sizes.get(word)) else {
+            return;
+        };
         let has = |word: &AtomicU64| word.load(Ordering::Relaxed) & bit != 0;
         let set = |word: &AtomicU64, is_set: bool| match (has(word), is_set) {
             (false, true) => _ = word.fetch_or(bit, Ordering::Relaxed),
@@ -185,7 +196,6 @@ impl UseMarks {
     pub(in crate::embedded) fn sole(&self) -> u64 {
         self.sole.load(Ordering::Relaxed)
     }
-
 }
 
 impl SizeMarks {
@@ -284,6 +294,12 @@ pub(super) fn bounds(order: &[Key]) -> (Box<[AtomicU8]>, Box<[u32]>) {
         |block: &[Key]| AtomicU8::new(block.iter().map(|key| class_of(key.live.0)).max().unwrap_or(0));
     let min_hash = |block: &[Key]| block.iter().map(|key| key.hash_prefix).min().unwrap_or(u32::MAX);
     (order.chunks(BLOCK).map(class).collect(), order.chunks(BLOCK).map(min_hash).collect())
+}
+
+/// The greatest class of each window's blocks.
+pub(super) fn window_classes(classes: &[AtomicU8]) -> Box<[AtomicU8]> {
+    let greatest = |blocks: &[AtomicU8]| blocks.iter().map(|class| class.load(Ordering::Relaxed)).max();
+    classes.chunks(WINDOW / BLOCK).map(|blocks| AtomicU8::new(greatest(blocks).unwrap_or(0))).collect()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use peerage_wire::Kind;
 
 use super::dictionary::{self, PAIR};
 use super::members::{self, KIND_BITS};
+use super::neighbours::{self, Signatures};
 use super::plan::{Plan, Words};
 use super::union::Union;
 use super::{WINDOW, WINDOW_WORDS};
@@ -28,6 +29,8 @@ pub(in crate::embedded) struct Memtable {
     names: Vec<u32>,
     contents: Vec<u32>,
     kinds: [Vec<u64>; KIND_BITS],
+    /// What terms stand side by side in each.
+    signatures: Vec<u64>,
     text: String,
     terms: Vec<Term>,
     /// Of each chunk: where the older one is, how many values there is room for, and these.
@@ -63,6 +66,7 @@ impl Default for Memtable {
             names: Vec::new(),
             contents: Vec::new(),
             kinds: Default::default(),
+            signatures: Vec::new(),
             text: String::from(BORDER),
             terms: Vec::new(),
             chunks: vec![0],
@@ -87,10 +91,12 @@ impl Memtable {
             }
         }
         let mut pair = std::mem::take(&mut self.pair);
-        let mut before = "";
+        let (mut before, mut hash_before, mut signature) = ("", None, 0);
         for (position, term) in terms.iter().enumerate() {
             let value = |start: usize| ordinal << 1 | u32::from(start >= terms.file_start);
             self.add_term(term, value(position));
+            let hash = neighbours::hash(term);
+            signature |= hash_before.replace(hash).map_or(0, |before| neighbours::bits_of(before, hash));
             if terms.is_glued(position) {
                 pair.clear();
                 pair.extend([PAIR]);
@@ -102,6 +108,7 @@ impl Memtable {
             before = term;
         }
         self.pair = pair;
+        self.signatures.push(signature);
     }
 
     fn add_term(&mut self, text: &str, value: u32) {
@@ -144,7 +151,8 @@ impl Memtable {
     /// What it occupies.
     pub(in crate::embedded) fn memory_bytes(&self) -> usize {
         let planes: usize = self.kinds.iter().map(|plane| plane.capacity() * 8).sum();
-        let names = (self.names.capacity() + self.contents.capacity()) * 4 + planes;
+        let names =
+            (self.names.capacity() + self.contents.capacity()) * 4 + self.signatures.capacity() * 8 + planes;
         let terms =
             self.text.capacity() + self.terms.capacity() * size_of::<Term>() + self.numbers.capacity() * 20;
         names + terms + self.chunks.capacity() * 4
@@ -160,6 +168,11 @@ impl Memtable {
         let bit_of =
             |plane: &[u64]| plane.get(ordinal / 64).is_some_and(|word| word >> (ordinal % 64) & 1 == 1);
         self.kinds.iter().enumerate().map(|(bit, plane)| u8::from(bit_of(plane)) << bit).sum()
+    }
+
+    /// What terms stand side by side in a name.
+    pub(super) fn signature(&self, ordinal: usize) -> u64 {
+        self.signatures.get(ordinal).copied().unwrap_or_default()
     }
 
     /// The terms' numbers in order of their texts.
@@ -254,6 +267,10 @@ impl Words for Memtable {
 
     fn kinds(&self) -> [&[u64]; KIND_BITS] {
         self.kinds.each_ref().map(Vec::as_slice)
+    }
+
+    fn signatures(&self) -> Signatures<'_> {
+        Signatures::ByName(&self.signatures)
     }
 
     fn fitting(&self, pattern: &Pattern, _is_alone: bool) -> Option<Union<'_>> {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Standing;
 use super::build::{Bitset, GONE, Writer, moved};
 use super::members::{self, Key, Kinds, Marks, Members};
+use super::neighbours::{Neighbours, PLANES};
 use super::segment::Segment;
 
 /// Names or terms after which it is asked whether to stop.
@@ -24,6 +25,7 @@ impl Segment {
         let order = order(pieces, standings, stop)?;
         let (members, places) = members(pieces, standings, &order, stop)?;
         drop(order);
+        let neighbours = neighbours(pieces, &places, members.len(), stop)?;
         let texts = pieces.iter().map(|piece| piece.dictionary.text_bytes().len()).sum();
         // Pages that are asked for and never written to take no memory.
         let lists = pieces.iter().map(|piece| piece.postings.bytes.len()).sum::<usize>();
@@ -31,7 +33,7 @@ impl Segment {
         let terms = pieces.iter().map(|piece| piece.dictionary.len() as usize).sum::<usize>();
         let mut writer = Writer::new(members.len(), terms / 2, texts, lists + lists / 4);
         merge_terms(pieces, &places, members.len(), &mut writer, stop)?;
-        writer.finish(members, stop)
+        writer.finish(members, neighbours, stop)
     }
 }
 
@@ -102,8 +104,26 @@ fn members(
     }
     let by_name = by_name(pieces, &places, order.len());
     let (classes, min_hashes) = members::bounds(order);
+    let window_classes = members::window_classes(&classes);
     let (names, contents) = (names.into(), contents.into());
-    Some((Members { names, contents, by_name, kinds, classes, min_hashes, marks }, places))
+    Some((Members { names, contents, by_name, kinds, classes, window_classes, min_hashes, marks }, places))
+}
+
+/// The signatures at their new places, a plane at a time: one is a bit a name, so that what is written to stays near.
+fn neighbours(
+    pieces: &[Arc<Segment>],
+    places: &[u32],
+    names: usize,
+    stop: &AtomicBool,
+) -> Option<Neighbours> {
+    let mut neighbours = Neighbours::new(names);
+    for plane in 0..PLANES {
+        go_on(stop)?;
+        for (base, piece) in bases(pieces) {
+            neighbours.take(plane, &piece.neighbours, places.get(base..base + piece.members.len())?);
+        }
+    }
+    Some(neighbours)
 }
 
 /// The new places in order of the names' numbers: each piece has its own in that order.

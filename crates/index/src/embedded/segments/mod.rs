@@ -6,8 +6,8 @@
 //! of those names in a window that match.
 //!
 //! - `memtable`: names come in, one after the other;
-//! - `segment`: a piece, over `members` (who is in it, and how well they stand), `dictionary` and `triples` (words) and
-//!   `postings` (which word is in which names);
+//! - `segment`: a piece, over `members` (who is in it, and how well they stand), `dictionary` and `triples` (words),
+//!   `postings` (which word is in which names) and `neighbours` (which words may stand side by side in it);
 //! - `build` and `merge`: pieces from the table, and from pieces; `code`: a piece as bytes and back;
 //! - `plan`: a query becomes sets of terms, and those (`union`) bits.
 //!
@@ -20,6 +20,7 @@ mod segment;
 
 mod dictionary;
 mod members;
+mod neighbours;
 mod postings;
 mod triples;
 
@@ -91,13 +92,42 @@ pub(super) struct Bits {
     pub(super) in_file: Box<Window>,
     /// Those that may not match, or elsewhere than these bits say: `Query::find` has to be asked.
     pub(super) check: Box<Window>,
+    /// None of them need be checked.
+    pub(super) is_sure: bool,
+    /// The words that have any names, a bit each.
+    words: [u64; WINDOW_WORDS / 64],
 }
 
 impl Default for Bits {
     fn default() -> Self {
         let none = || Box::new([0; WINDOW_WORDS]);
-        Self { anywhere: none(), in_file: none(), check: none() }
+        Self { anywhere: none(), in_file: none(), check: none(), is_sure: true, words: [0; _] }
     }
+}
+
+impl Bits {
+    /// The words of 64 names that have any: the names of most windows are few.
+    pub(super) fn words(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..).zip(self.words).flat_map(|(at, word)| ones(word).map(move |bit| at * 64 + bit))
+    }
+
+    /// Leaves only some words, as far as [`Bits::words`] tells them.
+    pub(super) fn keep_words(&mut self, is_kept: impl Fn(usize) -> bool) {
+        for word in self.words() {
+            if !is_kept(word) {
+                self.words[word / 64] &= !(1 << (word % 64));
+            }
+        }
+    }
+}
+
+/// The places of the ones of a word.
+pub(super) fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(bit)
+    })
 }
 
 /// Bytes that are no segment.

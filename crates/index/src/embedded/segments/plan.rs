@@ -10,6 +10,7 @@ use peerage_wire::Kind;
 
 use super::dictionary::PAIR;
 use super::members;
+use super::neighbours::{self, Signatures};
 use super::union::{Union, Which};
 use super::{Bits, WINDOW, WINDOW_WORDS, Window};
 use crate::query::{Pattern, Query, Run};
@@ -22,6 +23,8 @@ pub(super) trait Words {
     fn kinds(&self) -> [&[u64]; 3];
     /// The names that have a term that fits; `None` where finding them takes longer than looking at the names.
     fn fitting(&self, pattern: &Pattern, is_alone: bool) -> Option<Union<'_>>;
+    /// What terms stand side by side in each name.
+    fn signatures(&self) -> Signatures<'_>;
     /// The names that have a glued pair, or one that begins so.
     fn with_pair(&self, pair: &str, open_end: bool) -> Union<'_>;
 }
@@ -49,6 +52,9 @@ struct Scratch {
 struct RunPlan<'a> {
     /// A name must have a term of each.
     sets: Vec<Union<'a>>,
+    /// And these bits in its signature.
+    pairs: u64,
+    signatures: Signatures<'a>,
     certainty: Certainty<'a>,
 }
 
@@ -209,7 +215,7 @@ impl<'a> RunPlan<'a> {
             }
             _ => Certainty::Unsure,
         };
-        Some(Self { sets, certainty })
+        Some(Self { sets, pairs: pairs_of(patterns), signatures: words.signatures(), certainty })
     }
 
     /// About how many names, at most.
@@ -229,6 +235,10 @@ impl<'a> RunPlan<'a> {
         to.clear();
         if let Some((first, more)) = self.sets.split_first_mut() {
             if !first.fill(window, which, &mut to.anywhere, &mut to.in_file) {
+                return false;
+            }
+            // Most names that have a common term have no other beside it, so that few windows are left for the others.
+            if self.pairs != 0 && !to.keep_signed(self.signatures, self.pairs, window) {
                 return false;
             }
             for other in more {
@@ -258,11 +268,33 @@ impl<'a> RunPlan<'a> {
     }
 }
 
+/// The bits of the pairs that must stand side by side as they are written.
+fn pairs_of(patterns: &[Pattern]) -> u64 {
+    let is_whole = |pattern: &Pattern| !pattern.open_start && !pattern.open_end && !pattern.typo;
+    let pairs = patterns
+        .iter()
+        .zip(patterns.iter().skip(1))
+        .filter(|(left, right)| is_whole(left) && is_whole(right));
+    let hash = |pattern: &Pattern| neighbours::hash(&pattern.text);
+    pairs.fold(0, |bits, (left, right)| bits | neighbours::bits_of(hash(left), hash(right)))
+}
+
 impl Bits {
     fn clear(&mut self) {
         self.anywhere.fill(0);
         self.in_file.fill(0);
         self.check.fill(0);
+    }
+
+    /// Leaves what has some bits in its signature, and tells whether anything is left.
+    fn keep_signed(&mut self, signatures: Signatures<'_>, bits: u64, window: usize) -> bool {
+        signatures.keep(bits, window, &mut self.anywhere);
+        let mut left = 0;
+        for (in_file, any) in self.in_file.iter_mut().zip(self.anywhere.iter()) {
+            *in_file &= any;
+            left |= any;
+        }
+        left != 0
     }
 
     /// Leaves what the other has as well, and tells whether anything is left.
@@ -299,12 +331,15 @@ impl Bits {
     }
 
     fn tidy(&mut self) -> bool {
-        let mut left = 0;
+        let (mut unsure, mut words) = (0, [0; WINDOW_WORDS / 64]);
         for at in 0..WINDOW_WORDS {
-            self.in_file[at] &= self.anywhere[at];
-            self.check[at] &= self.anywhere[at];
-            left |= self.anywhere[at];
+            let any = self.anywhere[at];
+            self.in_file[at] &= any;
+            self.check[at] &= any;
+            unsure |= self.check[at];
+            words[at / 64] |= u64::from(any != 0) << (at % 64);
         }
-        left != 0
+        (self.is_sure, self.words) = (unsure == 0, words);
+        words.iter().any(|words| *words != 0)
     }
 }

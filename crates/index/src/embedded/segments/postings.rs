@@ -2,8 +2,8 @@
 //! term is in the file's own name.
 //!
 //! A short list is its differences as varints. A longer one is blocks of 128 packed differences, before them a table of
-//! each block's last value, where it ends and whether any of it is in a file's own name, after them the rest as varints. A list of more than an eighth of the
-//! names is two bitmaps.
+//! each block's last value, where it ends and whether any of it is in a file's own name, after them the rest as varints. A list of more than a part in 48 of
+//! the names is two bitmaps: they take more memory, but are read many times as fast.
 //!
 //! Invariants: values of a list ascend, with each name at most once. Reading damaged bytes gives wrong values or fewer,
 //! and never panics.
@@ -15,7 +15,7 @@ use super::{WINDOW_WORDS, Window, varint};
 /// Values packed together.
 pub(super) const PACKED: usize = BitPacker4x::BLOCK_LEN;
 /// A list of more than this part of the names is two bitmaps.
-const DENSE_PART: usize = 8;
+const DENSE_PART: usize = 48;
 /// Lists that share the high half of their places.
 const SHARED: usize = 256;
 /// Bytes of a row of a packed list's table.

@@ -11,6 +11,7 @@ use peerage_wire::Kind;
 
 use super::dictionary::{self, Dictionary};
 use super::members::{KIND_BITS, Members, SizeMarks, UseMarks};
+use super::neighbours::{Neighbours, Signatures};
 use super::plan::{Plan, Words};
 use super::postings::Postings;
 use super::triples::{self, Triples};
@@ -22,6 +23,7 @@ use crate::query::{Pattern, Query};
 #[derive(Debug)]
 pub(in crate::embedded) struct Segment {
     pub(super) members: Members,
+    pub(super) neighbours: Neighbours,
     pub(super) dictionary: Dictionary,
     pub(super) triples: Triples,
     pub(super) postings: Postings,
@@ -64,6 +66,11 @@ impl Segment {
         self.members.marks.sizes(word)
     }
 
+    /// The class that no name of a window goes beyond.
+    pub(in crate::embedded) fn window_class(&self, window: usize) -> u8 {
+        self.members.window_class(window)
+    }
+
     /// What no name of a block goes beyond.
     pub(in crate::embedded) fn bound(&self, block: usize) -> Bound {
         self.members.bound(block)
@@ -72,6 +79,7 @@ impl Segment {
     /// What it occupies.
     pub(in crate::embedded) fn memory_bytes(&self) -> usize {
         self.members.memory_bytes()
+            + self.neighbours.memory_bytes()
             + self.dictionary.memory_bytes()
             + self.triples.memory_bytes()
             + self.postings.memory_bytes()
@@ -150,6 +158,10 @@ impl Words for Segment {
 
     fn kinds(&self) -> [&[u64]; KIND_BITS] {
         self.members.kinds.planes()
+    }
+
+    fn signatures(&self) -> Signatures<'_> {
+        Signatures::Planes(&self.neighbours)
     }
 
     fn fitting(&self, pattern: &Pattern, is_alone: bool) -> Option<Union<'_>> {

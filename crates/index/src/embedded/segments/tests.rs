@@ -8,6 +8,7 @@ use peerage_wire::api::Matched;
 use peerage_wire::{Kind, SharePath};
 use proptest::prelude::*;
 
+use super::neighbours::Neighbours;
 use super::*;
 use crate::query::{Place, Query};
 use crate::terms::NameTerms;
@@ -50,12 +51,13 @@ fn standings(names: &[u32], corpus: &Corpus) -> Vec<Option<Standing>> {
     names.iter().map(|name| corpus[name].standing).collect()
 }
 
-/// Three tables' pieces merged in two steps, the first as all stood then.
+/// Three tables' pieces merged in two steps, the first as all stood then, and the second as pieces were once written.
 fn merged(corpus: &Corpus) -> Segment {
     let part = |part: u32| {
         let table = table(corpus.iter().filter(|(number, _)| **number % 3 == part));
         let then = Some(standing(part, 1));
-        Arc::new(Segment::build(&table, &vec![then; table.len()]))
+        let piece = Segment::build(&table, &vec![then; table.len()]);
+        Arc::new(if part == 1 { written_without_neighbours(piece) } else { piece })
     };
     let merge = |pieces: &[Arc<Segment>]| {
         let standings: Vec<_> = pieces.iter().map(|piece| standings(piece.names(), corpus)).collect();
@@ -67,6 +69,22 @@ fn merged(corpus: &Corpus) -> Segment {
 fn decoded(segment: &Segment) -> Segment {
     let mut bytes = Vec::new();
     segment.encode(&mut bytes).unwrap();
+    Segment::decode(&bytes).unwrap()
+}
+
+/// A piece as one is read that does not tell which terms stand side by side.
+fn written_without_neighbours(piece: Segment) -> Segment {
+    /// Parts before that of the neighbours, each after its length.
+    const PARTS_BEFORE: usize = 8;
+    let piece = Segment { neighbours: Neighbours::default(), ..piece };
+    let mut bytes = Vec::new();
+    piece.encode(&mut bytes).unwrap();
+    let mut at = 8;
+    for _ in 0..PARTS_BEFORE {
+        at += 8 + usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
+    }
+    assert_eq!(bytes.drain(at..at + 8).collect::<Vec<_>>(), [0; 8]);
+    bytes[..8].copy_from_slice(b"PRGTEXT1");
     Segment::decode(&bytes).unwrap()
 }
 
@@ -130,6 +148,7 @@ fn assert_bounds(segment: &Segment, live: impl Fn(u32) -> Standing) {
     for (at, name) in segment.names().iter().enumerate() {
         let (bound, standing) = (segment.bound(at / BLOCK), live(*name));
         assert!(u64::from(standing.live) < 1 << bound.class && standing.hash_prefix >= bound.min_hash);
+        assert!(bound.class <= segment.window_class(at / WINDOW));
     }
 }
 
@@ -277,7 +296,8 @@ fn a_merge_that_is_stopped_gives_nothing() {
     assert!(table.plan(&Query::parse("a").unwrap(), None).is_none());
     let nothing = Segment::build(&table, &[]);
     assert!(
-        nothing.plan(&Query::parse("a").unwrap(), None).is_none() && !nothing.tell(1, self::standing(1, 0), false)
+        nothing.plan(&Query::parse("a").unwrap(), None).is_none()
+            && !nothing.tell(1, self::standing(1, 0), false)
     );
     assert!(Segment::merge(&[Arc::new(nothing)], &[Vec::new()], &AtomicBool::new(true)).is_none());
 }

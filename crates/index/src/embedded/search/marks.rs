@@ -1,0 +1,147 @@
+//! Counting by the marks of segments: most names that match need not be looked at to be counted.
+//!
+//! Invariant: what is counted is what looking at every candidate would count.
+
+use super::super::arena::{ContentKey, NameKey};
+use super::super::segments::{BLOCK, Bits, Segment, UseMarks, WINDOW, Window, ones};
+use super::mask::{BlockMask, Mask};
+use super::{Part, Sort, Tally};
+
+/// Words of a window's bits.
+const WORDS: usize = WINDOW / 64;
+
+/// What marks tell of a window's candidates.
+struct Told {
+    /// They match, and were counted if counting goes on.
+    sure: Window,
+    /// Their contents are of a size that is asked for.
+    of_size: Option<Window>,
+}
+
+impl<'a> Tally<'a> {
+    /// Whether what is counted can be told by a segment's marks alone.
+    pub(super) fn counts_by_marks(&self) -> bool {
+        // While a segment takes the place of others a name may be in two.
+        let is_settled = !self.search.state.text.is_replacing;
+        self.search.sort == Sort::Rank && self.search.filter.asks_marks_only() && is_settled
+    }
+
+    /// Counts by the marks of a segment, and looks only at those names that may be among the best or must be looked at to
+    /// be counted. There is no mask where counting goes on.
+    pub(super) fn look_by_marks(
+        &mut self,
+        part: &Part<'a>,
+        segment: &Segment,
+        (window, mask): (usize, Option<&Mask>),
+        bits: &mut Bits,
+    ) {
+        if let Some(mask) = mask {
+            bits.keep_words(|word| mask.is_asked(word));
+        }
+        let counts = mask.is_none();
+        let told = self.tell_by_marks(part, segment, (window, counts), bits);
+        if counts && !bits.is_sure {
+            self.warm_unsure(part, window, &told, bits);
+        }
+        // A block of words at a time: the worst of the page gets better, so that more and more can be left out.
+        let mut of_block = None;
+        for word in bits.words() {
+            let block = window * (WINDOW / BLOCK) + word / (BLOCK / 64);
+            let mask = match of_block {
+                Some((at, mask)) if at == block => mask,
+                _ => BlockMask::of_block(part, self.bar(), block),
+            };
+            of_block = Some((block, mask));
+            let looked_at = mask.of(word, bits) & bits.anywhere[word];
+            let uncounted = if counts { bits.anywhere[word] & !told.sure[word] & !looked_at } else { 0 };
+            let by_name = uncounted & told.of_size.as_ref().map_or(u64::MAX, |of_size| of_size[word]);
+            let looked_at = looked_at | uncounted & !by_name;
+            if looked_at | by_name == 0 {
+                continue;
+            }
+            if !self.may_go_on() {
+                return;
+            }
+            if looked_at != 0 {
+                self.look_at_word(part, (window, word), looked_at, told.sure[word], bits);
+            }
+            if by_name != 0 {
+                self.count_by_name(part, segment, (window, word), by_name);
+            }
+        }
+    }
+
+    /// Leaves what the marks of a segment let through, and counts what they are sure of where `counts`.
+    fn tell_by_marks(
+        &mut self,
+        part: &Part<'a>,
+        segment: &Segment,
+        (window, counts): (usize, bool),
+        bits: &mut Bits,
+    ) -> Told {
+        let sizes = self.search.filter.sizes();
+        let mut told = Told { sure: [0; WORDS], of_size: sizes.map(|_| [0; WORDS]) };
+        for word in bits.words() {
+            let at = window * WORDS + word;
+            let Some(marks) = segment.uses(at) else { continue };
+            let mut sure = marks.used();
+            bits.anywhere[word] &= marks.used();
+            if let (Some(of_size), Some(sizes), Some(marks)) = (&mut told.of_size, &sizes, segment.sizes(at))
+            {
+                let (possible, is_sure) = marks.of(sizes);
+                bits.anywhere[word] &= possible;
+                of_size[word] = is_sure;
+                sure &= is_sure;
+            }
+            told.sure[word] = bits.anywhere[word] & sure & !bits.check[word];
+            if counts && told.sure[word] != 0 {
+                self.count(part, (window, word), told.sure[word], marks.sole());
+            }
+        }
+        told
+    }
+
+    /// Reads the names of all that must be read to be counted, so that they come at the same time.
+    fn warm_unsure(&self, part: &Part<'a>, window: usize, told: &Told, bits: &Bits) {
+        let unsure =
+            bits.words().map(|word| (word, bits.anywhere[word] & bits.check[word] & !told.sure[word]));
+        let at =
+            unsure.flat_map(|(word, unsure)| ones(unsure).map(move |bit| window * WINDOW + word * 64 + bit));
+        let names = at.filter_map(|at| part.names.get(at)).map(|name| NameKey::from(*name));
+        self.search.state.warm_names(&names.collect::<Vec<_>>());
+    }
+
+    /// Counts names that match for sure: the contents that go by no other, and the others once each.
+    fn count(&mut self, part: &Part<'a>, (window, word): (usize, usize), sure: u64, sole: u64) {
+        self.total += u64::from((sure & sole).count_ones());
+        let first = window * WINDOW + word * 64;
+        for bit in ones(sure & !sole) {
+            let Some(content) = part.contents.get(first + bit).map(|content| ContentKey::from(*content))
+            else {
+                continue;
+            };
+            // The names of a content mostly stand side by side.
+            if self.counted_last.replace(content) != Some(content) {
+                self.total += u64::from(self.seen.insert(content));
+            }
+        }
+    }
+
+    /// Counts those of some names that match, of which all else is known.
+    fn count_by_name(
+        &mut self,
+        part: &Part<'a>,
+        segment: &Segment,
+        (window, word): (usize, usize),
+        names: u64,
+    ) {
+        let first = window * WINDOW + word * 64;
+        let mut matching = 0;
+        for bit in ones(names) {
+            let place = part.names.get(first + bit).and_then(|name| self.place_of(NameKey::from(*name)));
+            matching |= u64::from(place.is_some()) << bit;
+        }
+        let sole = segment.uses(window * WORDS + word).map_or(0, UseMarks::sole);
+        self.count(part, (window, word), matching, sole);
+    }
+}
