@@ -59,15 +59,26 @@ impl<'a> PlainRun<'a> {
 
     /// The file's own name is looked through first: a match in it is the best there is.
     fn find(&self, path: &[u8], file_start: usize) -> Option<Place> {
-        let is_in = |from: usize, up_to: usize| {
-            let starts = self.finder.find_iter(path.get(from..).unwrap_or_default()).map(|at| from + at);
-            starts.take_while(|start| *start < up_to).any(|start| self.fits_at(path, start))
-        };
-        if is_in(file_start, path.len()) {
+        if self.is_in(path, file_start, path.len()) {
             Some(Place::File)
         } else {
-            is_in(0, file_start).then_some(Place::Folder)
+            self.is_in(path, 0, file_start).then_some(Place::Folder)
         }
+    }
+
+    /// Whether the terms match that begin in a part of the path. The text may stand in itself, as `11` does in `111`.
+    fn is_in(&self, path: &[u8], mut from: usize, up_to: usize) -> bool {
+        while let Some(at) = path.get(from..).and_then(|rest| self.finder.find(rest)) {
+            let start = from + at;
+            if start >= up_to {
+                return false;
+            }
+            if self.fits_at(path, start) {
+                return true;
+            }
+            from = start + 1;
+        }
+        false
     }
 
     /// Whether the terms from the one on match in which the first pattern's text stands here.

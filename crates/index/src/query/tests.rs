@@ -150,6 +150,13 @@ fn is_plain(name: &str) -> bool {
             .any(|word| word == "OR" || word.starts_with(['-', '*']) || filter::split(word).is_some())
 }
 
+#[test]
+fn a_part_that_stands_in_itself_is_found_where_the_word_ends() {
+    let query = Query::parse("11a").unwrap().read_as(Matched::Substring).unwrap();
+    assert_eq!(query.find(&name("1-111/a/Ab")), Some(Place::Folder));
+    assert_eq!(query.plain().unwrap().find(b"1-111/a/ab"), Some(Place::Folder));
+}
+
 proptest! {
     #[test]
     fn nothing_panics(text in "\\PC{0,40}|[-*\"ORa é東🎵.]{0,40}", path in any_path()) {

@@ -2,8 +2,8 @@
 //! thousands for each that matches.
 //!
 //! Each name has a signature of 64 bits, two of them set for every two terms that stand side by side in it. A piece keeps
-//! its names' signatures as 64 planes of a bit each, and a pair asks for two planes: of names without the pair one in
-//! some twenty passes, as names have ten terms.
+//! its names' signatures as 64 planes of a bit each, and a pair asks for two planes: of names without the pair some six in
+//! a hundred pass, as names have ten terms, so that a fourth of all bits are set.
 //!
 //! Invariant: a name that has the pair is never told not to. Signatures are written to disk, so how they are made stays.
 
