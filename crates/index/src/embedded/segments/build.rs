@@ -151,7 +151,7 @@ fn add_ready(
         let short = (*start..*end).map(|number| writer.list(number)).filter(|list| list.count < long_min);
         short.for_each(|list| list.for_each(|value| united.set(value)));
         united.drain(&mut values);
-        writer.push(&values);
+        writer.push_united(&values);
     }
     Some((writer.finish(), Ready { ranges: ranges.into(), long }))
 }

@@ -2,8 +2,9 @@
 //! term is in the file's own name.
 //!
 //! A short list is its differences as varints. A longer one is blocks of 128 packed differences, before them a table of
-//! each block's last value, where it ends and whether any of it is in a file's own name, after them the rest as varints. A list of more than a part in 48 of
-//! the names is two bitmaps: they take more memory, but are read many times as fast.
+//! each block's last value, where it ends and whether any of it is in a file's own name, after them the rest as varints.
+//! The list of a word that more than one in 48 names have is two bitmaps: they take more memory, but are read many times
+//! as fast.
 //!
 //! Invariants: values of a list ascend, with each name at most once. Reading damaged bytes gives wrong values or fewer,
 //! and never panics.
@@ -14,8 +15,10 @@ use super::{WINDOW_WORDS, Window, varint};
 
 /// Values packed together.
 pub(super) const PACKED: usize = BitPacker4x::BLOCK_LEN;
-/// A list of more than this part of the names is two bitmaps.
+/// A word's list of more than this part of the names is two bitmaps.
 const DENSE_PART: usize = 48;
+/// The same of the united lists of a beginning, of which there are many.
+const UNITED_DENSE_PART: usize = 8;
 /// Lists that share the high half of their places.
 const SHARED: usize = 256;
 /// Bytes of a row of a packed list's table.
@@ -276,15 +279,24 @@ impl Writer {
         self.names.div_ceil(64)
     }
 
-    /// Adds a list of ascending values.
+    /// Adds a word's list of ascending values.
     pub(super) fn push(&mut self, values: &[u32]) {
+        self.push_list(values, DENSE_PART);
+    }
+
+    /// Adds the list of all words of a beginning.
+    pub(super) fn push_united(&mut self, values: &[u32]) {
+        self.push_list(values, UNITED_DENSE_PART);
+    }
+
+    fn push_list(&mut self, values: &[u32], dense_part: usize) {
         let place = self.bytes.len() as u64;
         if self.starts.len().is_multiple_of(SHARED) {
             self.bases.push(place);
         }
         let base = self.bases.last().copied().unwrap_or_default();
         self.starts.push(u32::try_from(place - base).unwrap_or(u32::MAX));
-        let is_dense = values.len() >= PACKED && values.len() > self.names / DENSE_PART;
+        let is_dense = values.len() >= PACKED && values.len() > self.names / dense_part;
         let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
         varint::write(count << 1 | u32::from(is_dense), &mut self.bytes);
         if is_dense {
