@@ -39,13 +39,14 @@ use crate::{Error, Result};
 /// Names looked at one by one, where every match must be: the order is none by sources, or a filter lets few through. Beyond
 /// it the answer is of the most shared ones, and says that there are more.
 const LOOKED_AT_MAX: usize = 200_000;
-/// What reading names may cost before a search for words side by side is content with what it has: some milliseconds.
+/// What reading names may cost before a search is content with what it has: some milliseconds.
 const READ_MAX: usize = 20_000;
-/// What one name costs: where it is asked as it is, where its words are read, and where for that letters beyond ASCII are
-/// folded. Where no words side by side are asked for, few names are read, and more may be.
-const READ_PLAIN: usize = 1;
-const READ: usize = 4;
-const READ_OTHER: usize = 16;
+/// What one name costs where words side by side are asked for: where it is asked as it is, where its words are cut out, and
+/// where for that letters beyond ASCII are folded. Elsewhere few names are read, and each costs the least.
+const READ_PLAIN: usize = 2;
+const READ: usize = 6;
+const READ_OTHER: usize = 20;
+const READ_ELSE: usize = 1;
 /// Windows looked into before a search that finds little among very common words is content with what it has: some
 /// milliseconds.
 const WINDOWS_MAX: usize = 4_096;
@@ -415,15 +416,18 @@ impl<'a> Tally<'a> {
         }
         let bytes = names.path_bytes(key);
         let is_ascii = bytes.is_ascii();
-        if let Some(plain) = self.plain.as_ref().filter(|_| is_ascii) {
-            self.read += READ_PLAIN;
+        if let Some(plain) = &self.plain {
             self.lower.clear();
             self.lower.extend_from_slice(bytes);
             self.lower.make_ascii_lowercase();
-            return plain.find(&self.lower);
+            let place = if is_ascii { plain.find(&self.lower) } else { plain.find_surely(&self.lower) };
+            if is_ascii || place.is_some() {
+                self.read += if self.asks_for_neighbours { READ_PLAIN } else { READ_ELSE };
+                return place;
+            }
         }
         self.read += match (self.asks_for_neighbours, is_ascii) {
-            (false, _) => READ_PLAIN,
+            (false, _) => READ_ELSE,
             (true, true) => READ,
             (true, false) => READ_OTHER,
         };

@@ -31,6 +31,16 @@ impl Query {
 }
 
 impl Plain<'_> {
+    /// Where a path surely matches that has other letters as well; `None` where only its terms tell. Its ASCII letters are
+    /// lower-cased. What stands between two characters of ASCII is folded by itself, and so is what it is a border of.
+    pub(crate) fn find_surely(&self, path: &[u8]) -> Option<Place> {
+        let file_start = memrchr(b'/', path).map_or(0, |slash| slash + 1);
+        let place = self.find(path).filter(|_| self.without.is_empty())?;
+        // Other letters may become some of the words'.
+        let is_told = place == Place::File || path.get(file_start..).is_some_and(<[u8]>::is_ascii);
+        is_told.then_some(place)
+    }
+
     /// Where a path matches, if it does; it is of ASCII and lower-cased.
     pub(crate) fn find(&self, path: &[u8]) -> Option<Place> {
         let file_start = memrchr(b'/', path).map_or(0, |slash| slash + 1);
@@ -49,8 +59,8 @@ impl<'a> PlainRun<'a> {
         let is_plain = |pattern: &Pattern| {
             let mut classes = pattern.text.bytes().map(class_of);
             let first = classes.next();
-            !pattern.typo
-                && first.is_some_and(|first| first != Class::Gap && classes.all(|class| class == first))
+            let is_word = matches!(first, Some(Class::Letter | Class::Digit));
+            !pattern.typo && is_word && classes.all(|class| Some(class) == first)
         };
         let (first, more) = run.patterns().split_first()?;
         let is_plain = run.patterns().iter().all(is_plain);
@@ -66,41 +76,46 @@ impl<'a> PlainRun<'a> {
         }
     }
 
-    /// Whether the terms match that begin in a part of the path. The text may stand in itself, as `11` does in `111`.
+    /// Whether the terms match that begin in a part of the path.
     fn is_in(&self, path: &[u8], mut from: usize, up_to: usize) -> bool {
         while let Some(at) = path.get(from..).and_then(|rest| self.finder.find(rest)) {
-            let start = from + at;
-            if start >= up_to {
+            if from + at >= up_to {
                 return false;
             }
-            if self.fits_at(path, start) {
-                return true;
+            match self.fit_at(path, from + at) {
+                Ok(()) => return true,
+                Err(next) => from = next,
             }
-            from = start + 1;
         }
         false
     }
 
-    /// Whether the terms from the one on match in which the first pattern's text stands here.
-    fn fits_at(&self, path: &[u8], start: usize) -> bool {
-        let class = class_at(path, start);
-        if !self.first.open_start
-            && start.checked_sub(1).is_some_and(|before| class_at(path, before) == class)
-        {
-            return false;
+    /// Whether the terms from the one on match in which the first pattern's text stands here, none of them beside a
+    /// character beyond ASCII. If not, gives the next place that may be one: the text may stand in itself, as `11` does
+    /// in `111`, and yet no term is gone through more than twice.
+    fn fit_at(&self, path: &[u8], start: usize) -> Result<(), usize> {
+        let (class, len) = (class_at(path, start), self.first.text.len());
+        let before = start.checked_sub(1).map_or(Class::Gap, |before| class_at(path, before));
+        if before == Class::Other || !self.first.open_start && before == class {
+            return Err(start + 1);
         }
-        let text_end = start + self.first.text.len();
-        let mut end = end_of(path, text_end, class);
-        if !self.first.open_end && end != text_end {
-            return false;
+        let mut end = end_of(path, start + len, class);
+        let next = match (self.first.open_start, self.first.open_end) {
+            (false, _) => start + 1,
+            (true, false) if start + len < end => end - len, // only the term's end can match
+            (true, _) => end,
+        };
+        if class_at(path, end) == Class::Other || !self.first.open_end && end != start + len {
+            return Err(next);
         }
-        self.more.iter().all(|pattern| {
-            let next = (end..path.len()).find(|at| class_at(path, *at) != Class::Gap).unwrap_or(path.len());
-            end = end_of(path, next, class_at(path, next));
-            path.get(next..end)
-                .and_then(|term| str::from_utf8(term).ok())
-                .is_some_and(|term| pattern.fits(term))
-        })
+        let is_next = |pattern: &Pattern| {
+            let start = (end..path.len()).find(|at| class_at(path, *at) != Class::Gap).unwrap_or(path.len());
+            end = end_of(path, start, class_at(path, start));
+            let is_apart = class_at(path, end) != Class::Other;
+            let term = path.get(start..end).filter(|_| is_apart).and_then(|term| str::from_utf8(term).ok());
+            term.is_some_and(|term| pattern.fits(term))
+        };
+        if self.more.iter().all(is_next) { Ok(()) } else { Err(next) }
     }
 }
 
@@ -114,6 +129,8 @@ enum Class {
     Letter,
     Digit,
     Gap,
+    /// Part of a character beyond ASCII, of which nothing is known here.
+    Other,
 }
 
 fn class_at(path: &[u8], at: usize) -> Class {
@@ -124,6 +141,7 @@ const fn class_of(byte: u8) -> Class {
     match byte {
         b'a'..=b'z' => Class::Letter,
         b'0'..=b'9' => Class::Digit,
+        0x80.. => Class::Other,
         _ => Class::Gap,
     }
 }

@@ -188,6 +188,21 @@ proptest! {
     }
 
     #[test]
+    fn what_other_paths_surely_match_their_terms_do(
+        text in "[\"*]?[ab1]{1,3}[ .-]?[ab1]{1,2}[ *\"]?( OR )?( -)?\"?[ab1]{0,3}",
+        path in "([abAB1é東ﬁ>][ab1. \u{338}é\u{301}-]{0,12}/){1,2}([ab1A][abB1é\u{301}. ½🎵-]{0,8}[b1é])",
+    ) {
+        let (Ok(query), Ok(path)) = (Query::parse(&text), SharePath::parse(&path)) else { return Ok(()) };
+        for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
+            let Some(query) = query.read_as(how) else { continue };
+            let lower = path.as_str().to_ascii_lowercase();
+            if let Some(place) = query.plain().and_then(|plain| plain.find_surely(lower.as_bytes())) {
+                prop_assert_eq!(Some(place), query.find(&NameTerms::of(&path)), "{:?}", how);
+            }
+        }
+    }
+
+    #[test]
     fn every_name_is_found_by_itself(path in any_path()) {
         let path = SharePath::parse(&path).unwrap();
         let (file_name, terms) = (path.file_name(), NameTerms::of(&path));

@@ -27,7 +27,8 @@ const COMMON: &str = "music|docs|mp|mp3|mp3\\*|txt|\\*\\.mp3|yellow|Yel\\*|\\*el
 /// Words that few names have, or that only a part or a typo finds, and words without a term.
 const RARE: &str =
     "ello|bmar|ubm|marine|submarien|yelow|mussic|🎵|京|rf|-rf|\"live 2\"|\"submarine live\"|\"sub|o|&|-";
-const SIZES: &str = "size:(>|>=|<|<=|)(0|9|10|20|25)|size:(0|10|20)?\\.\\.(20|40)?|size:1k|-?size:x";
+const SIZES: &str =
+    "size:(>|>=|<|<=|)(0|9|10|700|701|1024|2100)|size:(0|512|700)?\\.\\.(1400|2047|4000)?|size:1k|-?size:x";
 const KINDS: &str = "-?type:(audio|document|data|Audio|song)";
 
 #[derive(Debug, Clone)]
@@ -245,15 +246,14 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 fn any_change() -> impl Strategy<Value = Change> {
     let path = PATHS.prop_map(|path| SharePath::parse(&path).unwrap());
-    (path, 0_u8..5, prop_oneof![5 => Just(None), 1 => (1_u64..40).prop_map(Some)], -2_i64..9, 0..5).prop_map(
-        |(path, number, lie, modified, dice)| {
+    (path, 0_u8..5, prop_oneof![5 => Just(None), 1 => (1_u64..4_000).prop_map(Some)], -2_i64..9, 0..5)
+        .prop_map(|(path, number, lie, modified, dice)| {
             if dice == 0 {
                 return Change::Remove { path };
             }
-            let size = lie.unwrap_or(u64::from(number) * 10);
+            let size = lie.unwrap_or(u64::from(number) * 700); // of several classes of sizes
             Change::Add(FileEntry { path, size, hash: content(number), modified })
-        },
-    )
+        })
 }
 
 fn any_filter() -> impl Strategy<Value = String> {
@@ -279,7 +279,7 @@ fn any_search() -> impl Strategy<Value = SearchParams> {
     let q = any_query();
     let peer = prop_oneof![6 => Just(None), 1 => prop::sample::select(MEANT.to_vec()).prop_map(Some)];
     let kind = prop_oneof![6 => Just(None), 1 => Just(Some(Kind::Audio)), 1 => Just(Some(Kind::Document))];
-    let bound = || prop_oneof![6 => Just(None), 1 => (0_u64..45).prop_map(Some)];
+    let bound = || prop_oneof![6 => Just(None), 1 => (0_u64..4_500).prop_map(Some)];
     let sort = prop::option::of(prop::sample::select(SORTS.to_vec()));
     (q, kind, bound(), bound(), peer, sort, 1_usize..4).prop_map(
         |(q, kind, min_size, max_size, peer, sort, limit)| SearchParams {

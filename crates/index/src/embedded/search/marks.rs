@@ -5,7 +5,7 @@
 use super::super::arena::{ContentKey, NameKey};
 use super::super::segments::{BLOCK, Bits, Segment, UseMarks, WINDOW, Window, ones};
 use super::mask::{BlockMask, Mask};
-use super::{Part, Sort, Tally};
+use super::{Part, READ_MAX, Sort, Tally};
 
 /// Words of a window's bits.
 const WORDS: usize = WINDOW / 64;
@@ -101,13 +101,14 @@ impl<'a> Tally<'a> {
         told
     }
 
-    /// Reads the names of all that must be read to be counted, so that they come at the same time.
+    /// Reads the names of those that must be read to be counted, so that they come at the same time.
     fn warm_unsure(&self, part: &Part<'a>, window: usize, told: &Told, bits: &Bits) {
         let unsure =
             bits.words().map(|word| (word, bits.anywhere[word] & bits.check[word] & !told.sure[word]));
         let at =
             unsure.flat_map(|(word, unsure)| ones(unsure).map(move |bit| window * WINDOW + word * 64 + bit));
         let names = at.filter_map(|at| part.names.get(at)).map(|name| NameKey::from(*name));
+        let names = names.take(READ_MAX.saturating_sub(self.read));
         self.search.state.warm_names(&names.collect::<Vec<_>>());
     }
 

@@ -106,6 +106,7 @@ fn read_members(parts: &mut Parts<'_>) -> Result<Members, Damaged> {
     let classes: Box<[AtomicU8]> = parts.bytes()?.iter().map(|class| AtomicU8::new(*class)).collect();
     let min_hashes = parts.numbers(u32::from_le_bytes)?;
     let is_whole = contents.len() == names.len()
+        && classes.iter().all(|class| u32::from(class.load(Ordering::Relaxed)) <= u32::BITS)
         && by_name.len() == names.len()
         && by_name.iter().all(|place| (*place as usize) < names.len())
         && planes.iter().all(|plane| plane.len() == names.len().div_ceil(64))

@@ -155,8 +155,8 @@ impl Marks {
         self.tell(ordinal, standing, true);
     }
 
-    /// What a name's content is sized is looked up only where the name comes into use or the size was another: it lies
-    /// elsewhere in memory, and names in use are told of often.
+    /// The size is written only where the name comes into use or the size was another: it lies elsewhere in memory, and
+    /// names in use are told of often.
     fn tell(&self, ordinal: usize, standing: Standing, is_resized: bool) {
         let (word, bit) = (ordinal / 64, 1 << (ordinal % 64));
         let (Some(uses), Some(SizeMarks(sizes))) = (self.uses.get(word), self.sizes.get(word)) else {

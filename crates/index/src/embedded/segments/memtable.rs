@@ -172,7 +172,7 @@ impl Memtable {
 
     /// What terms stand side by side in a name.
     pub(super) fn signature(&self, ordinal: usize) -> u64 {
-        self.signatures.get(ordinal).copied().unwrap_or_default()
+        self.signatures.get(ordinal).copied().unwrap_or(u64::MAX)
     }
 
     /// The terms' numbers in order of their texts.

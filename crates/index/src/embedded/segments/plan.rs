@@ -1,7 +1,8 @@
 //! A query as one piece understands it: sets of terms, and from them the bits of a window.
 //!
 //! Each run gives names that match and those of them that match in the file's own name. A run of several terms gives
-//! names that have them all, to be checked, but for a glued pair (`mp3`), whose names are known. Bits that are not to be
+//! names that have them all and whose signatures say that they may stand side by side, to be checked, but for a glued pair
+//! (`mp3`), whose names are known. Bits that are not to be
 //! checked are exact, and joining runs keeps that so.
 //!
 //! Invariant: the names found, less those that `Query::find` refuses of the ones to be checked, are those it finds.
@@ -117,6 +118,15 @@ impl<'a> Plan<'a> {
                 return false;
             }
             for runs in more {
+                if let [RunPlan { sets, certainty: Certainty::Sure, .. }] = runs.as_slice()
+                    && let [set] = sets.as_slice()
+                    && let Some(map) = set.as_map(window)
+                {
+                    if !bits.and_map(map, which) {
+                        return false;
+                    }
+                    continue;
+                }
                 if !fill_any(runs, self.names, (window, which), clause, [run, set]) {
                     return false;
                 }
@@ -129,6 +139,8 @@ impl<'a> Plan<'a> {
             fill_all(self.names, window, &mut bits.anywhere);
             *bits.in_file = *bits.anywhere;
         }
+        // What only leaves names out says nothing of where they match, and may leave bits of the others behind.
+        let mut is_tidy = self.kind.is_none() && without.is_empty();
         if let Some((kind, planes)) = self.kind {
             members::keep_kind(planes, kind, window, &mut bits.anywhere);
         }
@@ -141,8 +153,12 @@ impl<'a> Plan<'a> {
         if self.names <= (window + 1) * WINDOW {
             fill_all(self.names, window, &mut set.anywhere);
             bits.anywhere.iter_mut().zip(set.anywhere.iter()).for_each(|(to, known)| *to &= known);
+            is_tidy = false;
         }
-        bits.tidy()
+        if !is_tidy {
+            bits.tidy();
+        }
+        bits.note()
     }
 }
 
@@ -242,6 +258,12 @@ impl<'a> RunPlan<'a> {
                 return false;
             }
             for other in more {
+                if let Some(map) = other.as_map(window) {
+                    if !to.and_map(map, which) {
+                        return false;
+                    }
+                    continue;
+                }
                 set.clear();
                 if !other.fill(window, which, &mut set.anywhere, &mut set.in_file) || !to.and(set) {
                     return false;
@@ -309,6 +331,19 @@ impl Bits {
         left != 0
     }
 
+    /// Leaves what bitmaps have as well: of names with a word, and of those with it in the file's own name.
+    fn and_map(&mut self, (anywhere, in_file): (&[u64], &[u64]), which: Which) -> bool {
+        let mut left = 0;
+        let maps = anywhere.iter().zip(in_file).chain(std::iter::repeat((&0, &0)));
+        let bits = self.anywhere.iter_mut().zip(self.in_file.iter_mut());
+        for ((to, to_in_file), (any, file)) in bits.zip(maps) {
+            *to &= if which == Which::All { any } else { file };
+            *to_in_file &= file;
+            left |= *to;
+        }
+        left != 0
+    }
+
     /// Adds what the other has. What is sure to be in the file's own name needs no check by the other; nor what is sure
     /// to be elsewhere, where the other can't be in the file's own name.
     fn or(&mut self, other: &Self) {
@@ -330,16 +365,20 @@ impl Bits {
         }
     }
 
-    fn tidy(&mut self) -> bool {
-        let (mut unsure, mut words) = (0, [0; WINDOW_WORDS / 64]);
+    /// Leaves bits of those names only that are there.
+    fn tidy(&mut self) {
         for at in 0..WINDOW_WORDS {
-            let any = self.anywhere[at];
-            self.in_file[at] &= any;
-            self.check[at] &= any;
-            unsure |= self.check[at];
-            words[at / 64] |= u64::from(any != 0) << (at % 64);
+            self.in_file[at] &= self.anywhere[at];
+            self.check[at] &= self.anywhere[at];
         }
-        (self.is_sure, self.words) = (unsure == 0, words);
-        words.iter().any(|words| *words != 0)
+    }
+
+    /// Notes where names are, and tells whether there are any.
+    fn note(&mut self) -> bool {
+        self.is_sure = self.check.iter().fold(0, |all, word| all | word) == 0;
+        for (words, of_names) in self.words.iter_mut().zip(self.anywhere.chunks(64)) {
+            *words = (0..).zip(of_names).fold(0, |words, (at, names)| words | u64::from(*names != 0) << at);
+        }
+        self.words.iter().any(|words| *words != 0)
     }
 }

@@ -50,8 +50,8 @@ impl Segment {
         &self.members.contents
     }
 
-    /// Tells how a name stands now, and whether its content's size is another than was told of a name in use: its block's
-    /// bound is at least that. Gives whether the name is here.
+    /// Tells how a name stands now: its block's bound is at least that. `is_resized` where its content's size is another than
+    /// was told of the name while in use. Gives whether the name is here.
     pub(in crate::embedded) fn tell(&self, name: u32, standing: Standing, is_resized: bool) -> bool {
         self.members.tell(name, standing, is_resized)
     }

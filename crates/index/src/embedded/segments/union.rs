@@ -100,6 +100,17 @@ impl<'a> Union<'a> {
         is_any
     }
 
+    /// A window of the bitmaps, where there are no lists beside them.
+    pub(super) fn as_map(&self, window: usize) -> Option<(&'a [u64], &'a [u64])> {
+        let [(anywhere, in_file)] = self.maps.as_slice() else { return None };
+        let is_alone = self.gathered.is_empty() && self.cursors.is_empty();
+        let words = |map: &'a [u64]| {
+            let words = map.get(window * WINDOW_WORDS..).unwrap_or_default();
+            words.get(..WINDOW_WORDS).unwrap_or(words)
+        };
+        is_alone.then(|| (words(anywhere), words(in_file)))
+    }
+
     /// The first window from this one on that may have names.
     pub(super) fn next(&mut self, window: usize) -> Option<usize> {
         /// Seeking in each of more would take longer than looking at a window in vain.
