@@ -2,6 +2,8 @@
 //!
 //! Invariant: what is counted is what looking at every candidate would count.
 
+use std::hint::black_box;
+
 use super::super::arena::{ContentKey, NameKey};
 use super::super::segments::{BLOCK, Bits, Segment, UseMarks, WINDOW, Window, ones};
 use super::mask::{BlockMask, Mask};
@@ -80,6 +82,9 @@ impl<'a> Tally<'a> {
         bits: &mut Bits,
     ) -> Told {
         let sizes = self.search.filter.sizes();
+        // All at once, so that they come at the same time.
+        let marks = bits.words().filter_map(|word| segment.uses(window * WORDS + word));
+        black_box(marks.fold(0, |all, marks| all ^ marks.used()));
         let mut told = Told { sure: [0; WORDS], of_size: sizes.map(|_| [0; WORDS]) };
         for word in bits.words() {
             let at = window * WORDS + word;

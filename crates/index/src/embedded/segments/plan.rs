@@ -333,14 +333,17 @@ impl Bits {
 
     /// Leaves what bitmaps have as well: of names with a word, and of those with it in the file's own name.
     fn and_map(&mut self, (anywhere, in_file): (&[u64], &[u64]), which: Which) -> bool {
-        let mut left = 0;
-        let maps = anywhere.iter().zip(in_file).chain(std::iter::repeat((&0, &0)));
+        let kept = if which == Which::All { anywhere } else { in_file };
         let bits = self.anywhere.iter_mut().zip(self.in_file.iter_mut());
-        for ((to, to_in_file), (any, file)) in bits.zip(maps) {
-            *to &= if which == Which::All { any } else { file };
+        let mut left = 0;
+        for ((to, to_in_file), (any, file)) in bits.zip(kept.iter().zip(in_file)) {
+            *to &= any;
             *to_in_file &= file;
             left |= *to;
         }
+        let words = kept.len().min(in_file.len());
+        self.anywhere.iter_mut().skip(words).for_each(|word| *word = 0);
+        self.in_file.iter_mut().skip(words).for_each(|word| *word = 0);
         left != 0
     }
 
