@@ -201,6 +201,7 @@ impl Store {
 
 /// Which of the ways a peer may stand is the one that the index knows.
 fn resolve(index: &Index, peer: usize, possible: &[Standing]) -> usize {
+    let mut refused = Vec::new();
     for standing in possible.iter().rev().filter(|standing| standing.is_here()) {
         let beat = Heartbeat { epoch: standing.epoch, digest: Some(standing.digest()) };
         match index.heartbeat(id(peer), beat, at(0)) {
@@ -208,12 +209,15 @@ fn resolve(index: &Index, peer: usize, possible: &[Standing]) -> usize {
                 assert!(!reply.resync);
                 return of_order(index, peer, possible);
             }
-            Err(Error::UnknownPeer | Error::StaleEpoch { .. }) => {}
+            Err(error @ (Error::UnknownPeer | Error::StaleEpoch { .. })) => refused.push(error),
             Err(error) => panic!("{error}"),
         }
     }
     let away = possible.iter().rposition(|standing| !standing.is_here());
-    away.unwrap_or_else(|| panic!("peer {peer} stands as it never did. It may stand: {possible:#?}"))
+    away.unwrap_or_else(|| {
+        let stats = index.stats();
+        panic!("peer {peer} stands as it never did ({refused:?}; {stats:?}). It may stand: {possible:#?}")
+    })
 }
 
 /// The index tells the order that it is at when it is asked for nonsense.
