@@ -6,7 +6,8 @@
 //! nothing is there by halves, and every answer is that of the model that the conformance suite goes by. Round after
 //! round goes on with the same store.
 //!
-//! `PEERAGE_CRASH_ROUNDS` and `PEERAGE_CRASH_SEED` choose how many rounds and which. The long runs are ignored tests:
+//! `PEERAGE_CRASH_ROUNDS` and `PEERAGE_CRASH_SEED` choose how many rounds and which; `PEERAGE_CRASH_KEEP` is a folder that
+//! keeps what the last child left, to be looked at where its round failed. The long runs are ignored tests:
 //! `cargo nextest run --release -p peerage-index --test crash --run-ignored only`.
 
 #![cfg(unix)]

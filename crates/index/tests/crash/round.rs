@@ -127,6 +127,7 @@ impl Store {
             let words = std::fs::read_to_string(self.desk.path().join("words"));
             panic!("the child said: {}", words.unwrap_or_default());
         }
+        self.keep();
         let told = Told::read(&journal);
         let mut seen = Seen { acknowledged: told.acknowledged(), ..Seen::default() };
         // Every other time the opening itself finds what was torn.
@@ -154,6 +155,19 @@ impl Store {
 
     fn dir(&self) -> PathBuf {
         self.end.dir().join("store")
+    }
+
+    /// Copies what the child left to where `PEERAGE_CRASH_KEEP` says, in place of what the one before left: where the round
+    /// fails, it can be looked at.
+    fn keep(&self) {
+        let Some(kept) = std::env::var_os("PEERAGE_CRASH_KEEP").map(PathBuf::from) else { return };
+        let _ = std::fs::remove_dir_all(&kept);
+        std::fs::create_dir_all(&kept).unwrap();
+        let files =
+            [self.dir(), self.desk.path().to_owned()].into_iter().filter_map(|dir| dir.read_dir().ok());
+        for file in files.flatten().map(Result::unwrap).filter(|file| file.path().is_file()) {
+            std::fs::copy(file.path(), kept.join(file.file_name())).unwrap();
+        }
     }
 
     fn compare_counts(&self, checked: &Checked) {
