@@ -131,7 +131,8 @@ impl Store {
         let told = Told::read(&journal);
         let mut seen = Seen { acknowledged: told.acknowledged(), ..Seen::default() };
         // Every other time the opening itself finds what was torn.
-        let checked = dice.percent(50).then(|| Index::check(&self.dir()).unwrap());
+        let is_fresh = self.peers.iter().any(|peer| peer.epoch == 0);
+        let checked = (dice.percent(50) || is_fresh).then(|| Index::check(&self.dir()).unwrap());
         let options = Options { memtable_names: Some(3), ..Options::default() };
         let index = Index::open(&self.dir(), &options, &|_| {}).unwrap();
         let possible = told.possible(&self.peers);
@@ -139,6 +140,9 @@ impl Store {
             let found = resolve(&index, peer, possible);
             seen.last_words_there += u64::from(found + 1 == possible.len() && found > 0);
             self.peers[peer] = possible[found].clone();
+        }
+        if let Some(checked) = &checked {
+            self.leave_out_the_unknown(&possible, checked);
         }
         if let Some(checked) = checked {
             seen.with_snapshot = u64::from(checked.snapshot_bytes > 0);
@@ -167,6 +171,20 @@ impl Store {
             [self.dir(), self.desk.path().to_owned()].into_iter().filter_map(|dir| dir.read_dir().ok());
         for file in files.flatten().map(Result::unwrap).filter(|file| file.path().is_file()) {
             std::fs::copy(file.path(), kept.join(file.file_name())).unwrap();
+        }
+    }
+
+    /// Who came for the first time in this round and left is refused as who never came: an index that has none of them,
+    /// since it was killed before any of their words was written, tells so by how many it has.
+    fn leave_out_the_unknown(&mut self, possible: &[Vec<Standing>; PEERS], checked: &Checked) {
+        let may_be_unknown =
+            |at: usize, peer: &Standing| possible[at][0].epoch == 0 && peer.epoch > 0 && !peer.is_here();
+        let is_known = |(at, peer): &(usize, &Standing)| peer.epoch > 0 && !may_be_unknown(*at, peer);
+        if checked.peers == self.peers.iter().enumerate().filter(is_known).count() as u64 {
+            for (at, peer) in self.peers.iter_mut().enumerate().filter(|(at, peer)| may_be_unknown(*at, peer))
+            {
+                *peer = possible[at][0].clone();
+            }
         }
     }
 
