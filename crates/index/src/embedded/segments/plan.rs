@@ -155,7 +155,7 @@ impl<'a> Plan<'a> {
             bits.anywhere.iter_mut().zip(set.anywhere.iter()).for_each(|(to, known)| *to &= known);
             is_tidy = false;
         }
-        if !is_tidy {
+        if !is_tidy || bits.has_checks() {
             bits.tidy();
         }
         bits.note()
@@ -368,6 +368,10 @@ impl Bits {
         }
     }
 
+    fn has_checks(&self) -> bool {
+        self.check.iter().fold(0, |all, word| all | word) != 0
+    }
+
     /// Leaves bits of those names only that are there.
     fn tidy(&mut self) {
         for at in 0..WINDOW_WORDS {
@@ -378,7 +382,7 @@ impl Bits {
 
     /// Notes where names are, and tells whether there are any.
     fn note(&mut self) -> bool {
-        self.is_sure = self.check.iter().fold(0, |all, word| all | word) == 0;
+        self.is_sure = !self.has_checks();
         for (words, of_names) in self.words.iter_mut().zip(self.anywhere.chunks(64)) {
             *words = (0..).zip(of_names).fold(0, |words, (at, names)| words | u64::from(*names != 0) << at);
         }
