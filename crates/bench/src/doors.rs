@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::contender::Contender;
-use crate::contender::client::{Channel, Ftp};
+use crate::contender::client::{Channel, Fate, Ftp};
 use crate::contender::door::{Door, Kind};
 use crate::contender::nginx::Nginx;
 use crate::contender::vsftpd::Vsftpd;
@@ -38,6 +38,8 @@ enum Work {
     FtpsSmallFiles,
     /// A large file from the folder door.
     Folder,
+    /// The same, where the client keeps nothing.
+    FolderDiscarded,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -60,7 +62,7 @@ impl Work {
             let what = format!("A file of {}", mebibytes(material.bytes()));
             (material, what, Scale::of_bytes(setting.large_bytes))
         };
-        let rows = race(setting, &self.contenders(setting), &material, Arrival::Copy)?;
+        let rows = race(setting, &self.contenders(setting), &material, self.arrival())?;
         Ok(vec![Section::Race(Race {
             title: self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()),
             about: format!("{what} {}", self.about()),
@@ -76,7 +78,7 @@ impl Work {
         match self {
             Self::FtpSmallFiles => Some(tree),
             Self::FtpsSmallFiles => Some(Shape { files: tree.files / 10, ..tree }),
-            Self::Ftp | Self::Ftps | Self::Folder => None,
+            Self::Ftp | Self::Ftps | Self::Folder | Self::FolderDiscarded => None,
         }
     }
 
@@ -87,9 +89,20 @@ impl Work {
             Self::Ftps => ftp(Ftp::Curl, Channel::Tls),
             Self::FtpSmallFiles => ftp(Ftp::Lftp, Channel::Plain),
             Self::FtpsSmallFiles => ftp(Ftp::Lftp, Channel::Tls),
-            Self::Folder => (Kind::Folder, Box::new(Nginx)),
+            Self::Folder => folder(Fate::Kept),
+            Self::FolderDiscarded => folder(Fate::Discarded),
         };
         vec![Box::new(Door { program: setting.peerage.clone(), kind }), rival]
+    }
+
+    /// What must be there in the end.
+    const fn arrival(self) -> Arrival {
+        match self {
+            Self::Ftp | Self::Ftps | Self::FtpSmallFiles | Self::FtpsSmallFiles | Self::Folder => {
+                Arrival::Copy
+            }
+            Self::FolderDiscarded => Arrival::Nothing,
+        }
     }
 
     /// How it is moved, and what is to be reached.
@@ -110,7 +123,12 @@ impl Work {
             }
             Self::Folder => {
                 "over https with curl (TLS 1.3, AES-128-GCM), one connection, memory to memory. Goal: at least 1.0 × \
-                 nginx."
+                 nginx. Who compares servers looks at curl's CPU time first: where it is all of the time, curl is \
+                 the limit, whoever serves, and `folder-discarded` tells them apart."
+            }
+            Self::FolderDiscarded => {
+                "over https with curl (TLS 1.3, AES-128-GCM), one connection, memory to nowhere (`/dev/null`). Goal: at \
+                 least 1.0 × nginx."
             }
         }
     }
@@ -118,4 +136,8 @@ impl Work {
 
 fn ftp(client: Ftp, channel: Channel) -> (Kind, Box<dyn Contender>) {
     (Kind::Ftp(client, channel), Box::new(Vsftpd { client, channel }))
+}
+
+fn folder(fate: Fate) -> (Kind, Box<dyn Contender>) {
+    (Kind::Folder(fate), Box::new(Nginx(fate)))
 }

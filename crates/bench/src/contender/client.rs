@@ -2,7 +2,7 @@
 //!
 //! Invariant: they do what they are told here, whatever whoever runs this has set up for them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -72,16 +72,29 @@ impl Ftp {
     }
 }
 
+/// What `curl` does with what it fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Writes it to a file.
+    Kept,
+    /// Writes it to `/dev/null`: making a file of it, even in memory, can take it longer than any server needs.
+    Discarded,
+}
+
 /// `curl` of the stage's one file over https, by HTTP/1.1, from these servers, who have it below a URL that ends with a
 /// slash.
 ///
 /// # Errors
 /// When there are several files.
-pub(crate) fn https(stage: &Stage, servers: Vec<Daemon>, url: &str) -> Result<Box<dyn Serving>> {
+pub(crate) fn https(stage: &Stage, servers: Vec<Daemon>, url: &str, fate: Fate) -> Result<Box<dyn Serving>> {
     let name = stage.material.only()?.0.to_owned();
     let url = format!("{url}{name}");
     let client = move |into: &Path| {
-        let mut command = curl(&url, &into.join(&name));
+        let output = match fate {
+            Fate::Kept => into.join(&name),
+            Fate::Discarded => PathBuf::from("/dev/null"),
+        };
+        let mut command = curl(&url, &output);
         command.arg("--http1.1").args(CIPHER);
         command
     };

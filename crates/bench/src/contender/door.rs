@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::client::{Channel, Ftp, curl_tool, https};
+use super::client::{Channel, Fate, Ftp, curl_tool, https};
 use super::peerage::{Share, door_of, index};
 use super::{Contender, Serving, Stage};
 use crate::daemon::{Daemon, READY_WAIT};
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     /// FTP.
     Ftp(Ftp, Channel),
     /// Folders over https, on the peer's own port, by curl.
-    Folder,
+    Folder(Fate),
 }
 
 impl Contender for Door {
@@ -38,14 +38,14 @@ impl Contender for Door {
             Kind::Ftp(Ftp::Lftp, Channel::Plain) => "peerage ftp + lftp",
             Kind::Ftp(Ftp::Curl, Channel::Tls) => "peerage ftps + curl",
             Kind::Ftp(Ftp::Lftp, Channel::Tls) => "peerage ftps + lftp",
-            Kind::Folder => "peerage https + curl",
+            Kind::Folder(_) => "peerage https + curl",
         }
     }
 
     fn tools(&self) -> Vec<Tool> {
         let client = match self.kind {
             Kind::Ftp(client, _) => client.tool(),
-            Kind::Folder => curl_tool(),
+            Kind::Folder(_) => curl_tool(),
         };
         vec![Tool::new(&self.program, "--version"), client]
     }
@@ -60,7 +60,7 @@ impl Contender for Door {
         };
         let flags: &[&str] = match self.kind {
             Kind::Ftp(..) => &["--audience", "public", "--ftp", "127.0.0.1:0"],
-            Kind::Folder => &["--audience", "public"],
+            Kind::Folder(_) => &["--audience", "public"],
         };
         let mut source = share.start(&self.program, stage, flags)?;
         match self.kind {
@@ -68,9 +68,9 @@ impl Contender for Door {
                 let url = format!("ftp://{}/material/", ftp_door_of(&mut source)?);
                 client.serving(channel, stage, vec![index, source], url)
             }
-            Kind::Folder => {
+            Kind::Folder(fate) => {
                 let url = format!("https://{}/v1/shares/material/", door_of(&mut source)?);
-                https(stage, vec![index, source], &url)
+                https(stage, vec![index, source], &url, fate)
             }
         }
     }

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use anyhow::Result;
 
 use super::certificate::{self, Certificate};
-use super::client::{curl_tool, https};
+use super::client::{Fate, curl_tool, https};
 use super::{Contender, Serving, Stage, loopback};
 use crate::daemon::Daemon;
 use crate::tools::Tool;
 
-/// nginx.
-pub(crate) struct Nginx;
+/// nginx, and what the client does with what it gets.
+pub(crate) struct Nginx(pub(crate) Fate);
 
 impl Contender for Nginx {
     fn name(&self) -> &'static str {
@@ -30,7 +30,7 @@ impl Contender for Nginx {
         command.arg("-p").arg(stage.own).arg("-c").arg(&path).args(["-e", "stderr"]);
         let mut server = Daemon::start(&mut command, &stage.log("nginx"))?;
         server.listening(address)?;
-        https(stage, vec![server], &format!("https://{address}/"))
+        https(stage, vec![server], &format!("https://{address}/"), self.0)
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::contender::Contender;
 use crate::contender::aria2::Aria2;
-use crate::contender::client::{Channel, Ftp};
+use crate::contender::client::{Channel, Fate, Ftp};
 use crate::contender::copy::Copy;
 use crate::contender::ncdc::Ncdc;
 use crate::contender::nginx::Nginx;
@@ -28,7 +28,7 @@ pub(crate) fn contenders(setting: &Setting) -> Vec<Box<dyn Contender>> {
         Box::new(Peerage { name: "peerage", program: setting.peerage.clone(), sources: 1 }),
         Box::new(Vsftpd { client: Ftp::Curl, channel: Channel::Plain }),
         Box::new(Vsftpd { client: Ftp::Lftp, channel: Channel::Plain }),
-        Box::new(Nginx),
+        Box::new(Nginx(Fate::Kept)),
         Box::new(Rsync),
         Box::new(Sendme),
         Box::new(Ncdc),
