@@ -52,7 +52,8 @@ use crate::terms::{self, NameTerms};
 use crate::{Error, Result};
 use filter::Filter;
 pub use filter::Filters;
-pub(crate) use plain::Plain;
+pub(crate) use highlight::Highlighter;
+pub(crate) use plain::{Plain, lower_into};
 
 /// A query as it was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,7 +31,7 @@ use super::listing::page_rows;
 use super::segments::{Bits, Plan, Segment, WINDOW, Which, ones};
 use super::state::State;
 use crate::cursor::Cursor;
-use crate::query::{Place, Plain, Query};
+use crate::query::{Highlighter, Place, Plain, Query, lower_into};
 use crate::rank::{self, ByName, Standing};
 use crate::terms::NameTerms;
 use crate::{Error, Result};
@@ -417,9 +417,7 @@ impl<'a> Tally<'a> {
         let bytes = names.path_bytes(key);
         let is_ascii = bytes.is_ascii();
         if let Some(plain) = &self.plain {
-            self.lower.clear();
-            self.lower.extend_from_slice(bytes);
-            self.lower.make_ascii_lowercase();
+            lower_into(bytes, &mut self.lower);
             let place = if is_ascii { plain.find(&self.lower) } else { plain.find_surely(&self.lower) };
             if is_ascii || place.is_some() {
                 self.read += if self.asks_for_neighbours { READ_PLAIN } else { READ_ELSE };
@@ -443,16 +441,23 @@ impl<'a> Tally<'a> {
         let cursor = last.and_then(|(standing, _)| Cursor::Search(how, standing.clone()).to_text());
         let keys: Vec<ContentKey> = best.into_iter().map(|(_, key)| key).collect();
         let names = self.search.state.names_in_use(&keys);
-        let hits = keys.into_iter().zip(names).filter_map(|(key, names)| self.hit(key, names)).collect();
+        let mut highlighter = self.query.highlighter();
+        let hits = keys.into_iter().zip(names);
+        let hits = hits.filter_map(|(key, names)| self.hit(key, names, &mut highlighter)).collect();
         let exact = self.is_exact && self.total <= limits::TOTAL_EXACT_MAX;
         let total = Total { value: self.total.min(limits::TOTAL_EXACT_MAX), exact };
         Page { total, hits, cursor, matched: Some(how) }
     }
 
-    fn hit(&mut self, key: ContentKey, names: Vec<(u32, NameKey)>) -> Option<Hit> {
+    fn hit(
+        &mut self,
+        key: ContentKey,
+        names: Vec<(u32, NameKey)>,
+        highlighter: &mut Highlighter<'_>,
+    ) -> Option<Hit> {
         let names = self.first_names(names);
         let mut hit = self.search.state.hit(key, &names, (0, limits::SEARCH_SOURCES_MAX))?;
-        hit.highlights = self.query.hit_highlights(&hit.names);
+        hit.highlights = highlighter.of_hit(&hit.names);
         Some(hit)
     }
 }

@@ -9,23 +9,56 @@ use std::ops::Range;
 
 use peerage_wire::SharePath;
 
+use super::plain::{Plain, lower_into};
 use super::{Pattern, Query, Run};
 use crate::terms::{self, NameTerms};
+
+/// Tells for one name after the other which parts of it a query's words matched.
+pub(crate) struct Highlighter<'a> {
+    query: &'a Query,
+    plain: Option<Plain<'a>>,
+    terms: NameTerms,
+    /// A name, lower-cased.
+    lower: Vec<u8>,
+}
 
 impl Query {
     /// The parts of a share path, in bytes, that its words match: a word's beginning where it is one, the whole term
     /// where a typo was forgiven, and a phrase with what stands between its words. None where the name does not match.
     #[must_use]
     pub fn highlights(&self, path: &SharePath) -> Vec<Range<usize>> {
-        self.highlights_in(path.as_str(), &mut NameTerms::default())
+        self.highlighter().of(path.as_str())
     }
 
-    fn highlights_in(&self, text: &str, terms: &mut NameTerms) -> Vec<Range<usize>> {
-        terms.read(text);
-        if self.find(terms).is_none() {
+    /// The same as an answer has it: for each name in characters; empty where no name has any.
+    #[must_use]
+    pub fn hit_highlights(&self, names: &[SharePath]) -> Vec<Vec<[u32; 2]>> {
+        self.highlighter().of_hit(names)
+    }
+
+    pub(crate) fn highlighter(&self) -> Highlighter<'_> {
+        Highlighter { query: self, plain: self.plain(), terms: NameTerms::default(), lower: Vec::new() }
+    }
+}
+
+impl Highlighter<'_> {
+    /// As [`Query::highlights`].
+    fn of(&mut self, text: &str) -> Vec<Range<usize>> {
+        if let Some(plain) = self.plain.as_ref().filter(|_| text.is_ascii()) {
+            lower_into(text.as_bytes(), &mut self.lower);
+            let matches = plain.find(&self.lower).is_some();
+            return if matches { merged(plain.spans(&self.lower)) } else { Vec::new() };
+        }
+        self.of_terms(text)
+    }
+
+    /// As [`Highlighter::of`], for any query and text.
+    fn of_terms(&mut self, text: &str) -> Vec<Range<usize>> {
+        self.terms.read(text);
+        if self.query.find(&self.terms).is_none() {
             return Vec::new();
         }
-        let spans = self.clauses.iter().flatten().flat_map(|run| run.spans(terms));
+        let spans = self.query.clauses.iter().flatten().flat_map(|run| run.spans(&self.terms));
         if text.is_ascii() {
             return merged(spans.collect()); // folding moved nothing
         }
@@ -33,22 +66,23 @@ impl Query {
         merged(spans.filter_map(|span| origin(&pieces, text.len(), span)).collect())
     }
 
-    /// The same as an answer has it: for each name in characters; empty where no name has any.
-    #[must_use]
-    pub fn hit_highlights(&self, names: &[SharePath]) -> Vec<Vec<[u32; 2]>> {
-        if self.clauses.is_empty() {
+    /// As [`Query::hit_highlights`].
+    pub(crate) fn of_hit(&mut self, names: &[SharePath]) -> Vec<Vec<[u32; 2]>> {
+        if self.query.clauses.is_empty() {
             return Vec::new();
         }
-        let mut terms = NameTerms::default();
-        let mut highlights = |name: &SharePath| self.highlights_in(name.as_str(), &mut terms);
-        let all: Vec<_> = names.iter().map(|name| in_chars(name.as_str(), &highlights(name))).collect();
+        let all: Vec<_> = names.iter().map(|name| in_chars(name.as_str(), &self.of(name.as_str()))).collect();
         if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
     }
 }
 
 fn in_chars(text: &str, ranges: &[Range<usize>]) -> Vec<[u32; 2]> {
+    let is_ascii = text.is_ascii();
     let chars_before = |at: usize| {
-        let chars = text.get(..at).map_or(0, |before| before.chars().count());
+        let chars = match text.get(..at) {
+            Some(before) if is_ascii => before.len(),
+            before => before.map_or(0, |before| before.chars().count()),
+        };
         u32::try_from(chars).unwrap_or(u32::MAX)
     };
     ranges.iter().map(|range| [chars_before(range.start), chars_before(range.end)]).collect()
@@ -60,26 +94,30 @@ impl Run {
         let patterns = self.patterns();
         let starts = 0..(name.len() + 1).saturating_sub(patterns.len());
         starts.filter(|start| self.fits_at(name, *start)).filter_map(move |start| {
-            let first = patterns.first()?.part_of(name, start)?;
-            let last = patterns.last()?.part_of(name, start + patterns.len() - 1)?;
+            let (first, last) = (patterns.first()?, patterns.last()?);
+            let first = first.part_at(name, start)?;
+            let last = last.part_at(name, start + patterns.len() - 1)?;
             Some(first.start..last.end.max(first.end))
         })
     }
 }
 
 impl Pattern {
-    /// The part of a fitting term that is what was written.
-    fn part_of(&self, name: &NameTerms, position: usize) -> Option<Range<usize>> {
-        let (span, term) = (name.span(position)?, name.get(position));
+    /// The part of a name's fitting term that is what was written; where a typo was forgiven, all of it.
+    fn part_at(&self, name: &NameTerms, position: usize) -> Option<Range<usize>> {
+        let span = name.span(position)?;
+        let part = self.part_of(name.get(position));
+        Some(part.map_or(span.clone(), |part| span.start + part.start..span.start + part.end))
+    }
+
+    /// The part of a fitting term that is what was written, unless a typo was forgiven.
+    pub(super) fn part_of(&self, term: &str) -> Option<Range<usize>> {
         let start = match (self.open_start, self.open_end) {
             (true, true) => term.find(&self.text),
             (true, false) => term.ends_with(&self.text).then(|| term.len() - self.text.len()),
             (false, _) => term.starts_with(&self.text).then_some(0),
         };
-        Some(match start {
-            Some(start) => span.start + start..span.start + start + self.text.len(),
-            None => span, // a typo
-        })
+        start.map(|start| start..start + self.text.len())
     }
 }
 
@@ -178,6 +216,20 @@ mod tests {
             let folded: String =
                 pieces.iter().zip(ends).map(|((_, start), end)| terms::fold(&text[*start..end])).collect();
             prop_assert_eq!(folded, terms::fold(&text));
+        }
+
+        #[test]
+        fn plain_names_are_marked_as_their_terms_are(
+            query in "[\"*-]?[ab1-]{1,3}[ .-]?[ab1]{1,2}[ *\"]?( OR )?\"?[ab1-]{0,3}",
+            path in "([abAB1][ab1. -]{0,12}/){0,2}([ab1A][abB1. -]{0,8}[b1]|-[.!-]{0,3})",
+        ) {
+            let (Ok(query), Ok(path)) = (Query::parse(&query), SharePath::parse(&path)) else { return Ok(()) };
+            for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
+                let Some(query) = query.read_as(how) else { continue };
+                let mut highlighter = query.highlighter();
+                let of_terms = highlighter.of_terms(path.as_str());
+                prop_assert_eq!(highlighter.of(path.as_str()), of_terms, "{:?}", how);
+            }
         }
 
         #[test]

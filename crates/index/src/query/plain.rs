@@ -4,6 +4,8 @@
 //! where a text stands in a path tells which term it is in. A file's own name without terms is one as a whole, which no
 //! pattern of letters or digits fits.
 
+use std::ops::Range;
+
 use memchr::{memmem::Finder, memrchr};
 
 use super::Query;
@@ -13,6 +15,14 @@ use crate::pattern::{Pattern, Place, Run};
 pub(crate) struct Plain<'a> {
     clauses: Vec<Vec<PlainRun<'a>>>,
     without: Vec<PlainRun<'a>>,
+}
+
+/// Where a run fits.
+struct Fit {
+    /// What was written.
+    span: Range<usize>,
+    /// The end of the first term.
+    next: usize,
 }
 
 struct PlainRun<'a> {
@@ -54,6 +64,15 @@ impl Plain<'_> {
     }
 }
 
+impl Plain<'_> {
+    /// The parts of a path that match, in no order; it is of ASCII and lower-cased.
+    pub(super) fn spans(&self, path: &[u8]) -> Vec<Range<usize>> {
+        let mut spans = Vec::new();
+        self.clauses.iter().flatten().for_each(|run| run.spans(path, &mut spans));
+        spans
+    }
+}
+
 impl<'a> PlainRun<'a> {
     fn new(run: &'a Run) -> Option<Self> {
         let is_plain = |pattern: &Pattern| {
@@ -83,17 +102,31 @@ impl<'a> PlainRun<'a> {
                 return false;
             }
             match self.fit_at(path, from + at) {
-                Ok(()) => return true,
+                Ok(_) => return true,
                 Err(next) => from = next,
             }
         }
         false
     }
 
+    /// Every part of the path that matches.
+    fn spans(&self, path: &[u8], into: &mut Vec<Range<usize>>) {
+        let mut from = 0;
+        while let Some(at) = path.get(from..).and_then(|rest| self.finder.find(rest)) {
+            from = match self.fit_at(path, from + at) {
+                Ok(Fit { span, next }) => {
+                    into.push(span);
+                    next
+                }
+                Err(next) => next,
+            };
+        }
+    }
+
     /// Whether the terms from the one on match in which the first pattern's text stands here, none of them beside a
     /// character beyond ASCII. If not, gives the next place that may be one: the text may stand in itself, as `11` does
     /// in `111`, and yet no term is gone through more than twice.
-    fn fit_at(&self, path: &[u8], start: usize) -> Result<(), usize> {
+    fn fit_at(&self, path: &[u8], start: usize) -> Result<Fit, usize> {
         let (class, len) = (class_at(path, start), self.first.text.len());
         let before = start.checked_sub(1).map_or(Class::Gap, |before| class_at(path, before));
         if before == Class::Other || !self.first.open_start && before == class {
@@ -108,15 +141,26 @@ impl<'a> PlainRun<'a> {
         if class_at(path, end) == Class::Other || !self.first.open_end && end != start + len {
             return Err(next);
         }
-        let is_next = |pattern: &Pattern| {
+        let mut fit = Fit { span: start..start + len, next: end };
+        for pattern in self.more {
             let start = (end..path.len()).find(|at| class_at(path, *at) != Class::Gap).unwrap_or(path.len());
             end = end_of(path, start, class_at(path, start));
             let is_apart = class_at(path, end) != Class::Other;
             let term = path.get(start..end).filter(|_| is_apart).and_then(|term| str::from_utf8(term).ok());
-            term.is_some_and(|term| pattern.fits(term))
-        };
-        if self.more.iter().all(is_next) { Ok(()) } else { Err(next) }
+            match term.filter(|term| pattern.fits(term)).and_then(|term| pattern.part_of(term)) {
+                Some(part) => fit.span.end = start + part.end,
+                None => return Err(next),
+            }
+        }
+        Ok(fit)
     }
+}
+
+/// A path as [`Plain`] is asked of it, in place of what `lower` had.
+pub(crate) fn lower_into(path: &[u8], lower: &mut Vec<u8>) {
+    lower.clear();
+    lower.extend_from_slice(path);
+    lower.make_ascii_lowercase();
 }
 
 /// Where the run of a class ends that goes on here.

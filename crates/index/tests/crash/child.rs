@@ -29,6 +29,15 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
+    pub(crate) fn read(path: &Path) -> Self {
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// How each peer stands when the child starts.
+    pub(crate) fn peers(&self) -> [Standing; PEERS] {
+        self.peers.each_ref().map(|peer| serde_json::from_slice(peer).unwrap())
+    }
+
     /// Starts a child. What it says goes to a file beside the journal.
     pub(crate) fn start(&self, peers: &[Standing; PEERS], dir: &Path) -> Child {
         let orders = Self {
@@ -53,7 +62,7 @@ impl Orders {
 
 pub(crate) fn run() {
     let Some(path) = std::env::var_os(ORDERS) else { return };
-    let orders: Orders = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let orders = Orders::read(Path::new(&path));
     let mut dice = Dice::new(orders.seed);
     let memtable_names = Some([1, 3, 30][usize::try_from(dice.below(3)).unwrap()]);
     let options = Options { memtable_names, ..Options::default() };
@@ -68,8 +77,7 @@ pub(crate) fn run() {
 
 fn use_store(index: &Index, journal: &Journal, orders: &Orders, dice: &mut Dice) {
     thread::scope(|scope| {
-        for (peer, standing) in orders.peers.iter().enumerate() {
-            let standing: Standing = serde_json::from_slice(standing).unwrap();
+        for (peer, standing) in orders.peers().into_iter().enumerate() {
             let dice = Dice::new(dice.roll());
             let life = Life { index, journal, peer, standing, dice };
             scope.spawn(|| done(&life.live(), orders));

@@ -7,7 +7,8 @@
 //! round goes on with the same store.
 //!
 //! `PEERAGE_CRASH_ROUNDS` and `PEERAGE_CRASH_SEED` choose how many rounds and which; `PEERAGE_CRASH_KEEP` is a folder that
-//! keeps what the last child left, to be looked at where its round failed. The long runs are ignored tests:
+//! keeps what the last child left, and `PEERAGE_CRASH_LOOK` one that is to be judged again by
+//! `what_was_kept_is_judged_again`. The long runs are ignored tests:
 //! `cargo nextest run --release -p peerage-index --test crash --run-ignored only`.
 
 #![cfg(unix)]
@@ -67,6 +68,14 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 #[ignore = "takes minutes; run before a release, or after a change to the store"]
 fn two_hundred_power_cuts_lose_nothing() {
     cut_power(200);
+}
+
+#[test]
+#[ignore = "for finding out why another failed, and does nothing else"]
+fn what_was_kept_is_judged_again() {
+    let Some(kept) = std::env::var_os("PEERAGE_CRASH_LOOK") else { return };
+    // Whether the store is checked first is left to the dice.
+    (0..8).for_each(|seed| Store::look_again(kept.as_ref(), &mut Dice::new(seed)));
 }
 
 /// Not a test: the process that is killed by the others.

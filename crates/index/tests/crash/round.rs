@@ -128,7 +128,12 @@ impl Store {
             panic!("the child said: {}", words.unwrap_or_default());
         }
         self.keep();
-        let told = Told::read(&journal);
+        self.judge(dice, &journal)
+    }
+
+    /// Compares what a child left with its journal.
+    fn judge(&mut self, dice: &mut Dice, journal: &Path) -> Seen {
+        let told = Told::read(journal);
         let mut seen = Seen { acknowledged: told.acknowledged(), ..Seen::default() };
         // Every other time the opening itself finds what was torn.
         let is_fresh = self.peers.iter().any(|peer| peer.epoch == 0);
@@ -159,6 +164,19 @@ impl Store {
 
     fn dir(&self) -> PathBuf {
         self.end.dir().join("store")
+    }
+
+    /// Judges once more what [`Store::keep`] kept.
+    pub(crate) fn look_again(kept: &Path, dice: &mut Dice) {
+        let end = Killed::new();
+        let dir = end.dir().join("store");
+        std::fs::create_dir(&dir).unwrap();
+        for file in kept.read_dir().unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), dir.join(file.file_name())).unwrap();
+        }
+        let peers = Orders::read(&kept.join("orders")).peers();
+        let mut store = Self { end: Box::new(end), peers, desk: scratch() };
+        store.judge(dice, &kept.join("journal"));
     }
 
     /// Copies what the child left to where `PEERAGE_CRASH_KEEP` says, in place of what the one before left: where the round
