@@ -85,6 +85,10 @@ impl<'a> Tally<'a> {
         // All at once, so that they come at the same time.
         let marks = bits.words().filter_map(|word| segment.uses(window * WORDS + word));
         black_box(marks.fold(0, |all, marks| all ^ marks.used()));
+        if sizes.is_some() {
+            let marks = bits.words().filter_map(|word| segment.sizes(window * WORDS + word));
+            black_box(marks.fold(0, |all, marks| all ^ marks.any()));
+        }
         let mut told = Told { sure: [0; WORDS], of_size: sizes.map(|_| [0; WORDS]) };
         for word in bits.words() {
             let at = window * WORDS + word;

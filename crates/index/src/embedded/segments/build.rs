@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::dictionary::{self, Dictionary, PAIR};
 use super::members::{self, Key, Kinds, Marks, Members};
 use super::neighbours::Neighbours;
-use super::postings::{self, Postings};
+use super::postings::{self, KindSet, Postings};
 use super::segment::{Ready, Segment};
 use super::triples;
 use super::{Memtable, Standing};
@@ -63,11 +63,13 @@ impl Segment {
         let mut values = Vec::new();
         for term in terms {
             values.clear();
+            let mut kinds = KindSet::NONE;
             table.each_value(term, |value| {
                 values.extend(moved(value, &places));
+                kinds = kinds.with(table.kind_number((value >> 1) as usize));
             });
             values.sort_unstable();
-            writer.push(table.term(term), &values);
+            writer.push(table.term(term), &values, kinds);
         }
         writer.finish(members, neighbours, &AtomicBool::new(false)).unwrap_or_else(Self::empty)
     }
@@ -103,13 +105,13 @@ impl Writer {
         Self { dictionary, triples: triples::Writer::default(), postings, names }
     }
 
-    /// Adds a term, unless no name has it any more.
-    pub(super) fn push(&mut self, term: &str, values: &[u32]) {
+    /// Adds a term with its names, which are of these kinds at most, unless no name has it any more.
+    pub(super) fn push(&mut self, term: &str, values: &[u32], kinds: KindSet) {
         if values.is_empty() {
             return;
         }
         if let Some(number) = self.dictionary.push(term) {
-            self.postings.push(values);
+            self.postings.push(values, kinds);
             if !term.starts_with(PAIR) {
                 self.triples.push(term, number);
             }
@@ -148,10 +150,16 @@ fn add_ready(
         if stop.load(Ordering::Relaxed) {
             return None;
         }
-        let short = (*start..*end).map(|number| writer.list(number)).filter(|list| list.count < long_min);
-        short.for_each(|list| list.for_each(|value| united.set(value)));
+        let mut kinds = KindSet::NONE;
+        for number in *start..*end {
+            let list = writer.list(number);
+            if list.count < long_min {
+                kinds = kinds.or(writer.kinds(number));
+                list.for_each(|value| united.set(value));
+            }
+        }
         united.drain(&mut values);
-        writer.push_united(&values);
+        writer.push_united(&values, kinds);
     }
     Some((writer.finish(), Ready { ranges: ranges.into(), long }))
 }

@@ -9,15 +9,19 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use super::dictionary::Dictionary;
 use super::members::{self, KIND_BITS, Kinds, Marks, Members};
 use super::neighbours::Neighbours;
-use super::postings::Postings;
+use super::postings::{KindSet, Postings};
 use super::segment::{Ready, Segment};
 use super::triples::Triples;
 use super::{BLOCK, Damaged};
 
-/// Begins a piece, with the version of what follows.
-const MARK: &[u8; 8] = b"PRGTEXT2";
-/// Begins one that does not tell which terms stand side by side.
-const MARK_WITHOUT: &[u8; 8] = b"PRGTEXT1";
+/// Begins a piece; the version of what follows comes after it, as a digit.
+const MARK: &[u8; 7] = b"PRGTEXT";
+/// What is written.
+const VERSION: u8 = 3;
+/// From this one on it is told which terms stand side by side.
+const WITH_NEIGHBOURS: u8 = 2;
+/// From this one on it is told of which kinds the names of a list are.
+const WITH_KINDS: u8 = 3;
 
 impl Segment {
     /// Writes the piece.
@@ -27,6 +31,7 @@ impl Segment {
     pub(in crate::embedded) fn encode(&self, to: &mut impl Write) -> io::Result<()> {
         let Self { members, neighbours, dictionary, triples, postings, ready } = self;
         to.write_all(MARK)?;
+        to.write_all(&[b'0' + VERSION])?;
         write_numbers(to, &members.names, u32::to_le_bytes)?;
         write_numbers(to, &members.contents, u32::to_le_bytes)?;
         write_numbers(to, &members.by_name, u32::to_le_bytes)?;
@@ -49,7 +54,8 @@ impl Segment {
         write_numbers(to, &ready.ranges, |(start, end)| {
             (u64::from(start) << 32 | u64::from(end)).to_le_bytes()
         })?;
-        write_numbers(to, &ready.long, u32::to_le_bytes)
+        write_numbers(to, &ready.long, u32::to_le_bytes)?;
+        write_numbers(to, &postings.kinds, |kinds| [kinds.0])
     }
 
     /// Reads a piece back.
@@ -57,30 +63,40 @@ impl Segment {
     /// # Errors
     /// [`Damaged`] with the part that is not as it should be.
     pub(in crate::embedded) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        let (is_told, rest) = match (bytes.strip_prefix(MARK), bytes.strip_prefix(MARK_WITHOUT)) {
-            (Some(rest), _) => (true, rest),
-            (None, Some(rest)) => (false, rest),
-            (None, None) => return Err(Damaged("its mark")),
-        };
+        let (version, rest) = bytes
+            .strip_prefix(MARK)
+            .and_then(<[u8]>::split_first)
+            .map(|(digit, rest)| (digit.wrapping_sub(b'0'), rest))
+            .filter(|(version, _)| (1..=VERSION).contains(version))
+            .ok_or(Damaged("its mark"))?;
         let mut parts = Parts { rest };
         let members = read_members(&mut parts)?;
-        let planes = if is_told { parts.numbers(u64::from_le_bytes)? } else { Box::default() };
+        let has_neighbours = version >= WITH_NEIGHBOURS;
+        let planes = if has_neighbours { parts.numbers(u64::from_le_bytes)? } else { Box::default() };
         let neighbours = Neighbours::of(planes, members.len()).ok_or(Damaged("its neighbours"))?;
         let dictionary = Dictionary::new(parts.bytes()?.to_vec(), parts.bytes()?.into())?;
         let (keys, ends) = (parts.numbers(u64::from_le_bytes)?, parts.numbers(u64::from_le_bytes)?);
         let triples = Triples { keys, ends, bytes: parts.bytes()?.into() };
         let (bytes, starts) = (parts.bytes()?.into(), parts.numbers(u32::from_le_bytes)?);
         let (bases, maps) = (parts.numbers(u64::from_le_bytes)?, parts.numbers(u64::from_le_bytes)?);
-        let postings = Postings { bytes, starts, bases, maps, map_words: members.len().div_ceil(64) };
+        let map_words = members.len().div_ceil(64);
         let range = |bytes| {
             let [a, b, c, d, e, f, g, h] = bytes;
             (u32::from_le_bytes([e, f, g, h]), u32::from_le_bytes([a, b, c, d]))
         };
         let ready = Ready { ranges: parts.numbers(range)?, long: parts.numbers(u32::from_le_bytes)? };
+        let kinds = match version {
+            WITH_KINDS.. => parts.numbers(|[kinds]| KindSet(kinds))?,
+            _ => vec![KindSet::ALL; starts.len()].into(),
+        };
+        let postings = Postings { bytes, starts, bases, maps, map_words, kinds };
         if triples.keys.len() != triples.ends.len() || !triples.keys.is_sorted() {
             return Err(Damaged("its triples"));
         }
-        if postings.len() != dictionary.len() as usize + ready.ranges.len() || !are_apart(&ready.ranges) {
+        if postings.len() != dictionary.len() as usize + ready.ranges.len()
+            || postings.kinds.len() != postings.len()
+            || !are_apart(&ready.ranges)
+        {
             return Err(Damaged("its lists"));
         }
         if !parts.rest.is_empty() {

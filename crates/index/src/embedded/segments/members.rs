@@ -199,21 +199,34 @@ impl UseMarks {
 }
 
 impl SizeMarks {
+    /// Some of it, where all that matters is that it is read.
+    pub(in crate::embedded) fn any(&self) -> u64 {
+        self.0.first().map_or(0, |plane| plane.load(Ordering::Relaxed))
+    }
+
     /// Those whose content may be of a size that is asked for, and those whose content surely is.
     pub(in crate::embedded) fn of(&self, sizes: &Sizes) -> (u64, u64) {
         let planes = self.0.each_ref().map(|plane| plane.load(Ordering::Relaxed));
-        let within = |(least, greatest): (u8, u8)| {
-            let (mut below, mut above, mut at_least, mut at_greatest) = (0, 0, u64::MAX, u64::MAX);
+        // Those below a class.
+        let below = |class: u8| {
+            let (mut below, mut equal) = (0, u64::MAX);
             for (at, plane) in planes.iter().enumerate().rev() {
-                let bit = |class: u8| if class >> at & 1 == 1 { u64::MAX } else { 0 };
-                below |= at_least & !plane & bit(least);
-                at_least &= !(plane ^ bit(least));
-                above |= at_greatest & plane & !bit(greatest);
-                at_greatest &= !(plane ^ bit(greatest));
+                let bit = if class >> at & 1 == 1 { u64::MAX } else { 0 };
+                below |= equal & !plane & bit;
+                equal &= !(plane ^ bit);
             }
-            !below & !above
+            below
         };
-        (within(sizes.possible), sizes.sure.map_or(0, within))
+        let within = |(least, greatest): (u8, u8)| {
+            let too_small = if least == 0 { 0 } else { below(least) };
+            let small_enough = if greatest == SIZE_CLASS_MAX { u64::MAX } else { below(greatest + 1) };
+            small_enough & !too_small
+        };
+        let possible = within(sizes.possible);
+        match sizes.sure {
+            Some(sure) if sure == sizes.possible => (possible, possible),
+            sure => (possible, sure.map_or(0, within)),
+        }
     }
 }
 

@@ -273,7 +273,7 @@ impl Words for Memtable {
         Signatures::ByName(&self.signatures)
     }
 
-    fn fitting(&self, pattern: &Pattern, _is_alone: bool) -> Option<Union<'_>> {
+    fn fitting(&self, pattern: &Pattern, _is_alone: bool, _kind: Option<Kind>) -> Option<Union<'_>> {
         let text = pattern.text.as_str();
         let mut terms = Vec::new();
         match (pattern.open_start, pattern.open_end) {

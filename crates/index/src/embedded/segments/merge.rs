@@ -9,6 +9,7 @@ use super::Standing;
 use super::build::{Bitset, GONE, Writer, moved};
 use super::members::{self, Key, Kinds, Marks, Members};
 use super::neighbours::{Neighbours, PLANES};
+use super::postings::KindSet;
 use super::segment::Segment;
 
 /// Names or terms after which it is asked whether to stop.
@@ -157,10 +158,14 @@ fn merge_terms(
     while let Some(term) = texts.iter_mut().filter_map(|text| text.peek().map(|(term, _)| *term)).min() {
         values.clear();
         let mut lists = Vec::with_capacity(pieces.len());
+        let mut kinds = KindSet::NONE;
         for ((base, piece), text) in bases(pieces).zip(&mut texts) {
             let number = text.next_if(|(other, _)| *other == term);
             let places = places.get(base..base + piece.members.len())?;
-            lists.extend(number.map(|(_, number)| (piece.postings.list(number), places)));
+            if let Some((_, number)) = number {
+                lists.push((piece.postings.list(number), places));
+                kinds = kinds.or(piece.postings.kinds(number));
+            }
         }
         let count: usize = lists.iter().map(|(list, _)| list.count).sum();
         let is_common = count > names / BITS_PART;
@@ -176,7 +181,7 @@ fn merge_terms(
         } else {
             values.sort();
         }
-        writer.push(term, &values);
+        writer.push(term, &values, kinds);
         work += count + 1;
         if work > STOP_EVERY {
             work = 0;

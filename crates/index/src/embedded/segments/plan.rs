@@ -22,8 +22,9 @@ pub(super) trait Words {
     fn names(&self) -> usize;
     /// The names' kinds.
     fn kinds(&self) -> [&[u64]; 3];
-    /// The names that have a term that fits; `None` where finding them takes longer than looking at the names.
-    fn fitting(&self, pattern: &Pattern, is_alone: bool) -> Option<Union<'_>>;
+    /// The names that have a term that fits, where a kind is given at least those of that kind; `None` where finding them
+    /// takes longer than looking at the names.
+    fn fitting(&self, pattern: &Pattern, is_alone: bool, kind: Option<Kind>) -> Option<Union<'_>>;
     /// What terms stand side by side in each name.
     fn signatures(&self) -> Signatures<'_>;
     /// The names that have a glued pair, or one that begins so.
@@ -78,14 +79,14 @@ impl<'a> Plan<'a> {
         }
         let mut clauses = Vec::with_capacity(query.clauses().len());
         for runs in query.clauses() {
-            let runs: Vec<_> = runs.iter().filter_map(|run| RunPlan::new(words, run)).collect();
+            let runs: Vec<_> = runs.iter().filter_map(|run| RunPlan::new(words, run, kind)).collect();
             if runs.is_empty() {
                 return None;
             }
             clauses.push(runs);
         }
         clauses.sort_by_cached_key(|runs| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add));
-        let without = query.without().iter().filter_map(|run| RunPlan::new(words, run)).collect();
+        let without = query.without().iter().filter_map(|run| RunPlan::new(words, run, kind)).collect();
         let kind = kind.map(|kind| (kind, words.kinds()));
         Some(Self { names, kind, clauses, without, scratch: Scratch::default() })
     }
@@ -212,11 +213,11 @@ fn fill_all(names: usize, window: usize, to: &mut Window) {
 }
 
 impl<'a> RunPlan<'a> {
-    fn new(words: &'a impl Words, run: &Run) -> Option<Self> {
+    fn new(words: &'a impl Words, run: &Run, kind: Option<Kind>) -> Option<Self> {
         let patterns = run.patterns();
         let mut sets = Vec::with_capacity(patterns.len());
         for pattern in patterns {
-            match words.fitting(pattern, patterns.len() == 1) {
+            match words.fitting(pattern, patterns.len() == 1, kind) {
                 Some(set) if set.count() == 0 => return None,
                 set => sets.extend(set),
             }

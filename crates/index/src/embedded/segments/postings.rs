@@ -77,6 +77,29 @@ pub(super) struct Postings {
     pub(super) maps: Box<[u64]>,
     /// Words of a bitmap.
     pub(super) map_words: usize,
+    /// Of which kinds each list's names may be.
+    pub(super) kinds: Box<[KindSet]>,
+}
+
+/// Kinds, a bit for each by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KindSet(pub(super) u8);
+
+impl KindSet {
+    pub(super) const NONE: Self = Self(0);
+    pub(super) const ALL: Self = Self(u8::MAX);
+
+    pub(super) const fn with(self, kind: u8) -> Self {
+        Self(self.0 | 1 << (kind % 8))
+    }
+
+    pub(super) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn has(self, kind: u8) -> bool {
+        self.0 >> (kind % 8) & 1 == 1
+    }
 }
 
 /// One list.
@@ -119,8 +142,18 @@ impl Postings {
 
     /// A list by its number; an empty one where there is none.
     pub(super) fn list(&self, number: u32) -> List<'_> {
-        let Self { bytes, starts, bases, maps, map_words } = self;
+        let Self { bytes, starts, bases, maps, map_words, .. } = self;
         Lists { bytes, starts, bases, maps, map_words: *map_words }.list(number)
+    }
+
+    /// Of which kinds a list's names may be.
+    pub(super) fn kinds(&self, number: u32) -> KindSet {
+        self.kinds.get(number as usize).copied().unwrap_or(KindSet::ALL)
+    }
+
+    /// Whether a list may have names of a kind; any has such of none in particular.
+    pub(super) fn may_have(&self, number: u32, kind: Option<u8>) -> bool {
+        kind.is_none_or(|kind| self.kinds(number).has(kind))
     }
 
     /// Bytes before a list, in lists and in bitmaps.
@@ -134,7 +167,11 @@ impl Postings {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.bytes.len() + self.starts.len() * 4 + self.bases.len() * 8 + self.maps.len() * 8
+        self.bytes.len()
+            + self.starts.len() * 4
+            + self.bases.len() * 8
+            + self.maps.len() * 8
+            + self.kinds.len()
     }
 }
 
@@ -259,6 +296,7 @@ pub(super) struct Writer {
     starts: Vec<u32>,
     bases: Vec<u64>,
     maps: Vec<u64>,
+    kinds: Vec<KindSet>,
     names: usize,
 }
 
@@ -270,26 +308,33 @@ impl Writer {
 
     /// Goes on after lists that are written.
     pub(super) fn resume(written: Postings, names: usize) -> Self {
-        let Postings { bytes, starts, bases, maps, .. } = written;
+        let Postings { bytes, starts, bases, maps, kinds, .. } = written;
         let (bytes, starts) = (bytes.into_vec(), starts.into_vec());
-        Self { bytes, starts, bases: bases.into_vec(), maps: maps.into_vec(), names }
+        let (bases, maps, kinds) = (bases.into_vec(), maps.into_vec(), kinds.into_vec());
+        Self { bytes, starts, bases, maps, kinds, names }
     }
 
     const fn map_words(&self) -> usize {
         self.names.div_ceil(64)
     }
 
-    /// Adds a word's list of ascending values.
-    pub(super) fn push(&mut self, values: &[u32]) {
-        self.push_list(values, DENSE_PART);
+    /// Adds a word's list of ascending values, of names of these kinds.
+    pub(super) fn push(&mut self, values: &[u32], kinds: KindSet) {
+        self.push_list(values, kinds, DENSE_PART);
     }
 
     /// Adds the list of all words of a beginning.
-    pub(super) fn push_united(&mut self, values: &[u32]) {
-        self.push_list(values, UNITED_DENSE_PART);
+    pub(super) fn push_united(&mut self, values: &[u32], kinds: KindSet) {
+        self.push_list(values, kinds, UNITED_DENSE_PART);
     }
 
-    fn push_list(&mut self, values: &[u32], dense_part: usize) {
+    /// The kinds of a list that is already written.
+    pub(super) fn kinds(&self, number: u32) -> KindSet {
+        self.kinds.get(number as usize).copied().unwrap_or(KindSet::ALL)
+    }
+
+    fn push_list(&mut self, values: &[u32], kinds: KindSet, dense_part: usize) {
+        self.kinds.push(kinds);
         let place = self.bytes.len() as u64;
         if self.starts.len().is_multiple_of(SHARED) {
             self.bases.push(place);
@@ -360,9 +405,9 @@ impl Writer {
 
     pub(super) fn finish(self) -> Postings {
         let map_words = self.map_words();
-        let Self { bytes, starts, bases, maps, .. } = self;
+        let Self { bytes, starts, bases, maps, kinds, .. } = self;
         let (bytes, starts) = (bytes.into_boxed_slice(), starts.into_boxed_slice());
-        Postings { bytes, starts, bases: bases.into(), maps: maps.into(), map_words }
+        Postings { bytes, starts, bases: bases.into(), maps: maps.into(), map_words, kinds: kinds.into() }
     }
 }
 
@@ -380,7 +425,7 @@ mod tests {
             let value = |(at, in_file): (&u32, &bool)| at * spread * 2 + u32::from(*in_file);
             let lists: Vec<Vec<u32>> = lists.iter().map(|list| list.iter().map(value).collect()).collect();
             let mut writer = Writer::new(3_000 * spread as usize, 0);
-            lists.iter().for_each(|list| writer.push(list));
+            lists.iter().for_each(|list| writer.push(list, KindSet::ALL));
             let postings = writer.finish();
             for (number, list) in (0..).zip(&lists) {
                 let mut read = Vec::new();

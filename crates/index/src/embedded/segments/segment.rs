@@ -10,7 +10,7 @@ use std::ops::Range;
 use peerage_wire::Kind;
 
 use super::dictionary::{self, Dictionary};
-use super::members::{KIND_BITS, Members, SizeMarks, UseMarks};
+use super::members::{self, KIND_BITS, Members, SizeMarks, UseMarks};
 use super::neighbours::{Neighbours, Signatures};
 use super::plan::{Plan, Words};
 use super::postings::Postings;
@@ -92,33 +92,35 @@ impl Segment {
         Plan::new(self, query, kind)
     }
 
-    fn union_of(&self, lists: impl IntoIterator<Item = u32>) -> Union<'_> {
-        let mut union = Union::default();
-        lists.into_iter().for_each(|number| union.add(self.postings.list(number)));
+    /// The names that have any of some lists' terms, but for lists that have none of a kind that is asked for.
+    fn union_of(&self, lists: impl IntoIterator<Item = u32>, kind: Option<Kind>) -> Union<'_> {
+        let (mut union, kind) = (Union::default(), kind.map(members::number_of));
+        let lists = lists.into_iter().filter(|number| self.postings.may_have(*number, kind));
+        lists.for_each(|number| union.add(self.postings.list(number)));
         union.ready(self.members.len().div_ceil(WINDOW))
     }
 
     /// The names that have any of a range of terms: by the ready ranges within it, and term by term between them.
-    fn union_of_range(&self, terms: Range<u32>) -> Union<'_> {
+    fn union_of_range(&self, terms: Range<u32>, kind: Option<Kind>) -> Union<'_> {
         let Ready { ranges, long } = &self.ready;
-        let mut union = Union::default();
-        let mut next = terms.start;
+        let (mut lists, mut next) = (Vec::new(), terms.start);
         let first = ranges.partition_point(|(start, _)| *start < terms.start);
         let within = ranges.iter().zip(self.dictionary.len()..).skip(first);
         for ((start, end), list) in within.take_while(|((_, end), _)| *end <= terms.end) {
-            (next..*start).for_each(|number| union.add(self.postings.list(number)));
+            lists.extend(next..*start);
             let long = long.iter().skip(long.partition_point(|number| number < start));
-            long.take_while(|number| *number < end).for_each(|number| union.add(self.postings.list(*number)));
-            union.add(self.postings.list(list));
+            lists.extend(long.take_while(|number| *number < end));
+            lists.push(list);
             next = *end;
         }
-        (next..terms.end).for_each(|number| union.add(self.postings.list(number)));
-        union.ready(self.members.len().div_ceil(WINDOW))
+        lists.extend(next..terms.end);
+        self.union_of(lists, kind)
     }
 
-    /// Terms with a part; `None` where it is too short to be looked for.
-    fn having(&self, pattern: &Pattern) -> Option<Vec<u32>> {
+    /// Terms with a part, at least those that names of a kind have; `None` where it is too short to be looked for.
+    fn having(&self, pattern: &Pattern, kind: Option<Kind>) -> Option<Vec<u32>> {
         let mut terms = self.triples.having(&pattern.text)?;
+        self.keep_kind(&mut terms, kind); // before they are read
         let is_one_triple = pattern.open_end && pattern.text.chars().count() == triples::LETTERS;
         if !is_one_triple {
             self.dictionary.keep(&mut terms, |term| pattern.fits(term));
@@ -126,14 +128,21 @@ impl Segment {
         Some(terms)
     }
 
-    /// Adds the terms a typo away; all are in order after, each once.
-    fn add_typos(&self, pattern: &Pattern, to: &mut Vec<u32>) {
+    /// Leaves the terms that names of a kind may have.
+    fn keep_kind(&self, terms: &mut Vec<u32>, kind: Option<Kind>) {
+        let kind = kind.map(members::number_of);
+        terms.retain(|term| self.postings.may_have(*term, kind));
+    }
+
+    /// Adds the terms a typo away, at least those that names of a kind have; all are in order after, each once.
+    fn add_typos(&self, pattern: &Pattern, kind: Option<Kind>, to: &mut Vec<u32>) {
         if self.dictionary.add_typos(&pattern.text, to).is_none() {
             let (left, right, swapped) = dictionary::halves(&pattern.text);
             match self.triples.having(right) {
                 Some(having) => {
                     let others = self.dictionary.range(left).chain(self.dictionary.get(&swapped));
                     let mut others: Vec<u32> = having.into_iter().chain(others).collect();
+                    self.keep_kind(&mut others, kind);
                     others.sort_unstable();
                     self.dictionary.keep(&mut others, |term| pattern.fits(term));
                     to.extend(others);
@@ -164,16 +173,16 @@ impl Words for Segment {
         Signatures::Planes(&self.neighbours)
     }
 
-    fn fitting(&self, pattern: &Pattern, is_alone: bool) -> Option<Union<'_>> {
+    fn fitting(&self, pattern: &Pattern, is_alone: bool, kind: Option<Kind>) -> Option<Union<'_>> {
         let text = pattern.text.as_str();
         if !pattern.typo && !pattern.open_start {
             return Some(match pattern.open_end {
-                true => self.union_of_range(self.dictionary.range(text)),
-                false => self.union_of(self.dictionary.get(text)),
+                true => self.union_of_range(self.dictionary.range(text), kind),
+                false => self.union_of(self.dictionary.get(text), kind),
             });
         }
         let mut terms = match (pattern.open_start, pattern.open_end) {
-            (true, _) => match self.having(pattern) {
+            (true, _) => match self.having(pattern, kind) {
                 Some(terms) => terms,
                 None if is_alone => self.all_fitting(pattern),
                 None => return None,
@@ -182,16 +191,16 @@ impl Words for Segment {
             (false, false) => self.dictionary.get(text).into_iter().collect(),
         };
         if pattern.typo {
-            self.add_typos(pattern, &mut terms);
+            self.add_typos(pattern, kind, &mut terms);
         }
-        Some(self.union_of(terms))
+        Some(self.union_of(terms, kind))
     }
 
     fn with_pair(&self, pair: &str, open_end: bool) -> Union<'_> {
         if open_end {
-            self.union_of(self.dictionary.range(pair))
+            self.union_of(self.dictionary.range(pair), None)
         } else {
-            self.union_of(self.dictionary.get(pair))
+            self.union_of(self.dictionary.get(pair), None)
         }
     }
 }

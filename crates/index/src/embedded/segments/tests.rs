@@ -57,7 +57,7 @@ fn merged(corpus: &Corpus) -> Segment {
         let table = table(corpus.iter().filter(|(number, _)| **number % 3 == part));
         let then = Some(standing(part, 1));
         let piece = Segment::build(&table, &vec![then; table.len()]);
-        Arc::new(if part == 1 { written_without_neighbours(piece) } else { piece })
+        Arc::new(if part == 1 { written_once(piece) } else { piece })
     };
     let merge = |pieces: &[Arc<Segment>]| {
         let standings: Vec<_> = pieces.iter().map(|piece| standings(piece.names(), corpus)).collect();
@@ -72,8 +72,8 @@ fn decoded(segment: &Segment) -> Segment {
     Segment::decode(&bytes).unwrap()
 }
 
-/// A piece as one is read that does not tell which terms stand side by side.
-fn written_without_neighbours(piece: Segment) -> Segment {
+/// A piece as one is read that tells neither which terms stand side by side nor of which kinds the names of a list are.
+fn written_once(piece: Segment) -> Segment {
     /// Parts before that of the neighbours, each after its length.
     const PARTS_BEFORE: usize = 8;
     let piece = Segment { neighbours: Neighbours::default(), ..piece };
@@ -84,6 +84,7 @@ fn written_without_neighbours(piece: Segment) -> Segment {
         at += 8 + usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
     }
     assert_eq!(bytes.drain(at..at + 8).collect::<Vec<_>>(), [0; 8]);
+    bytes.truncate(bytes.len() - piece.postings.len() - 8);
     bytes[..8].copy_from_slice(b"PRGTEXT1");
     Segment::decode(&bytes).unwrap()
 }

@@ -306,7 +306,7 @@ struct Filled {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::postings::Writer;
+    use super::super::postings::{KindSet, Writer};
     use super::*;
 
     fn filled(union: &mut Union<'_>, windows: usize, which: Which) -> Vec<(Window, Window)> {
@@ -331,7 +331,8 @@ mod tests {
                 // From some place on every third is in a file's own name, so that many blocks have none.
                 let value = |at: usize| u32::from(at > *in_file_from && at.is_multiple_of(3));
                 let names = (0..*count).zip((0..NAMES).step_by(*step as usize));
-                writer.push(&names.map(|(at, name)| name << 1 | value(at)).collect::<Vec<_>>());
+                let values: Vec<_> = names.map(|(at, name)| name << 1 | value(at)).collect();
+                writer.push(&values, KindSet::ALL);
             }
             let postings = writer.finish();
             let windows = (NAMES as usize).div_ceil(WINDOW_WORDS * 64);
