@@ -131,7 +131,7 @@ pub(crate) struct IndexArgs {
     pub(crate) allowed_hosts: Vec<String>,
     /// Memory above which registrations are refused while searches go on, such as 14G (default: no ceiling). What the
     /// process needs for requests comes on top.
-    #[arg(long, env = "PEERAGE_MEMORY_MAX", value_name = "SIZE", value_parser = parse_bytes)]
+    #[arg(long, env = "PEERAGE_MEMORY_MAX", value_name = "SIZE", value_parser = parse_memory)]
     pub(crate) memory_max: Option<u64>,
     /// Prove what the index of this home keeps instead of running it, and print what was found.
     #[arg(long, env = "PEERAGE_CHECK", value_parser = FalseyValueParser::new())]
@@ -181,6 +181,13 @@ pub(crate) struct ShareArgs {
 pub(crate) struct HttpSwitch(pub(crate) Option<HttpListen>);
 
 /// An address, or as variables and settings say yes and no.
+fn parse_memory(text: &str) -> Result<u64, String> {
+    match parse_bytes(text).map_err(|error| error.to_string())? {
+        0 => Err("with no memory nothing could be registered: leave it out for no ceiling".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
 fn parse_http(text: &str) -> Result<HttpSwitch, NotLocal> {
     Ok(HttpSwitch(match said(text) {
         Some(false) => None,

@@ -254,6 +254,7 @@ mod tests {
             Some(crate::args::Command::Index(index)) => assert_eq!(index.memory_max, Some(14 << 30)),
             other => panic!("not the index: {other:?}"),
         }
+        assert!(parsed("", &["peerage", "index", "--memory-max", "0"]).is_err());
         let search = search_of(parsed(settings, &["peerage", "search", "x"]).unwrap());
         assert_eq!(search.index.url, "http://127.0.0.1:18964");
     }

@@ -52,9 +52,14 @@ impl Away {
         }
     }
 
+    /// Whether there are more than so many, or they hold more files.
+    pub(super) fn is_over(&self, peers_max: usize, files_max: u64) -> bool {
+        self.queue.len() > peers_max || self.files > files_max
+    }
+
     /// The next peer to forget, where there are more than so many, or they hold more files. Ask until there is none.
     pub(super) fn forget(&mut self, peers_max: usize, files_max: u64) -> Option<PeerKey> {
-        if self.queue.len() <= peers_max && self.files <= files_max {
+        if !self.is_over(peers_max, files_max) {
             return None;
         }
         let peer = self.queue.values().next()?.peer;

@@ -22,8 +22,12 @@ use super::arena::{ContentKey, NameKey};
 use super::segments::{Memtable, Segment, Standing};
 use super::state::{Held, State};
 
-/// Names or contents looked at while the lock is held.
-const STEP: usize = 4_096;
+/// Names or contents looked at while the lock is held: a change that waits for it makes searches wait as well.
+const STEP: usize = 512;
+/// How much less of a contested processor these threads get than those that somebody waits for, as `nice` counts it: about
+/// a tenth. Where they can't keep up, registrations wait for them (see [`FROZEN_MAX`]).
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 /// Segments of about one size that are merged into one.
 const FAN_IN: usize = 4;
 /// Names of a segment above which it is not merged any more: what a merge needs beside it stays below some gigabytes.
@@ -80,6 +84,9 @@ pub(super) fn start_when_needed(inner: &Arc<Inner>) {
 }
 
 fn run(inner: &Weak<Inner>, worker: Worker) {
+    // Elsewhere it would be the whole process that gives way.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(NICENESS);
     loop {
         let Some(inner) = inner.upgrade() else { return };
         if inner.workers.is_stopping.load(Ordering::Acquire) {

@@ -17,8 +17,12 @@ use super::names::clamp_time;
 use super::state::{Arrival, State};
 use crate::terms::NameTerms;
 
-/// Changes made while the lock is held: some tenths of a millisecond at most.
-pub(super) const CHANGES_PER_STEP: usize = 64;
+/// Changes made while the lock is held: some tenths of a millisecond. Searches that go on without a pause let a change have
+/// the lock once a search, so that of small steps few would be made beside them.
+pub(super) const CHANGES_PER_STEP: usize = 128;
+/// Files of a manifest that is made anew in the last of these steps, which takes some ten microseconds; a larger one needs
+/// steps of its own.
+const EDITED_IN_STEP_MAX: usize = 16_384;
 
 /// One path's change, as far as it is clear without the turn.
 pub(super) struct Draft {
@@ -160,24 +164,24 @@ impl Inner {
             bytes: manifest.bytes,
         };
         let is_live = state.peers.leases.is_live(key);
+        let is_small = manifest.len() <= EDITED_IN_STEP_MAX;
         drop(state);
-        for changes in plan.changes.chunks(CHANGES_PER_STEP) {
+        let last_step = plan.changes.len().saturating_sub(1) / CHANGES_PER_STEP * CHANGES_PER_STEP;
+        let (changes, last) = plan.changes.split_at(last_step);
+        for changes in changes.chunks(CHANGES_PER_STEP) {
+            self.step(|state| progress.take_all(state, key, is_live, changes));
+        }
+        if is_small {
             self.step(|state| {
-                state.warm_known(changes.iter().filter_map(|change| change.draft.known));
-                changes.iter().for_each(|change| progress.take(state, key, is_live, change));
+                progress.take_all(state, key, is_live, last);
+                let edited = progress.edited(state, key);
+                progress.finish(state, key, edited, (next, lsn));
             });
+        } else {
+            self.step(|state| progress.take_all(state, key, is_live, last));
+            let edited = progress.edited(&self.state.read(), key);
+            self.step(|state| progress.finish(state, key, edited, (next, lsn)));
         }
-        let state = self.state.read();
-        let Some(peer) = state.peers.get(key) else { return };
-        let (names, changed) = peer.manifest.edited(&progress.edits);
-        drop(state);
-        let mut state = self.state.write();
-        progress.finish(&mut state, key, names, changed);
-        if let Some(peer) = state.peers.get_mut(key) {
-            let (_, _, asked) = peer.order.parts();
-            (peer.order, peer.lsn) = (Order::restored(next.0, next.1, asked), lsn);
-        }
-        drop(state);
         self.wake_when_frozen();
     }
 }
@@ -192,6 +196,16 @@ fn prior(state: &State, manifest: &Manifest, changes: usize) -> Option<HashSet<C
 }
 
 impl Progress {
+    fn take_all(&mut self, state: &mut State, key: PeerKey, is_live: bool, changes: &[Planned]) {
+        state.warm_known(changes.iter().filter_map(|change| change.draft.known));
+        changes.iter().for_each(|change| self.take(state, key, is_live, change));
+    }
+
+    /// The peer's names as they will be, and when they changed.
+    fn edited(&self, state: &State, key: PeerKey) -> (Vec<NameKey>, Vec<u32>) {
+        state.peers.get(key).map(|peer| peer.manifest.edited(&self.edits)).unwrap_or_default()
+    }
+
     fn take(&mut self, state: &mut State, key: PeerKey, is_live: bool, change: &Planned) {
         let mut edit = Edit { at: change.at, is_replaced: change.before.is_some(), after: None };
         // Added before removed: a content that stays is not given up and registered again.
@@ -232,7 +246,13 @@ impl Progress {
         })
     }
 
-    fn finish(self, state: &mut State, key: PeerKey, names: Vec<NameKey>, changed: Vec<u32>) {
+    fn finish(
+        self,
+        state: &mut State,
+        key: PeerKey,
+        (names, changed): (Vec<NameKey>, Vec<u32>),
+        ((epoch, seq), lsn): ((u64, u64), u64),
+    ) {
         let unlisted = |content: &ContentKey| {
             state.contents.get(*content).is_some_and(super::contents::Content::has_unlisted)
         };
@@ -249,6 +269,8 @@ impl Progress {
             (manifest.digest, manifest.bytes) = (self.digest, self.bytes);
             self.odd.into_iter().for_each(|(name, odd)| manifest.set_odd(name, odd));
             repeats.into_iter().for_each(|(content, paths)| manifest.set_repeats(content, paths));
+            let (_, _, asked) = peer.order.parts();
+            (peer.order, peer.lsn) = (Order::restored(epoch, seq, asked), lsn);
         }
         for content in self.paths.into_keys() {
             if state.contents.get(content).is_some_and(super::contents::Content::is_disputed) {

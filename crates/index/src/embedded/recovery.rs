@@ -149,7 +149,7 @@ impl Inner {
         };
         match (record, key) {
             (Record::Announce { what, address, starts_over, drops, asked, .. }, _) => {
-                self.settle_announcement(id, &what, address, (starts_over, drops, asked), lsn);
+                self.settle_announcement(id, &what, address, (starts_over, drops, asked), (lsn, None));
             }
             (Record::Batch { order, .. }, Some(key)) => {
                 let state = self.state.read();

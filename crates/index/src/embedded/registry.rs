@@ -55,11 +55,7 @@ impl Inner {
         };
         let record = Record::Announce { peer: id, what: what.clone(), address, starts_over, drops, asked };
         let lsn = self.log(&record)?;
-        let key = self.settle_announcement(id, what, address, (starts_over, drops, asked), lsn);
-        let mut state = self.state.write();
-        state.peers.away.back(key);
-        state.peers.leases.renew(key, now);
-        drop(state);
+        let key = self.settle_announcement(id, what, address, (starts_over, drops, asked), (lsn, Some(now)));
         if !is_live {
             self.turn_files(key, true);
         }
@@ -72,28 +68,31 @@ impl Inner {
         })
     }
 
-    /// Carries out what an announcement came to, but for the lease.
+    /// Carries out what an announcement came to, with a lease where that is of now.
     pub(super) fn settle_announcement(
         &self,
         id: PeerId,
         what: &Announcement,
         address: SocketAddr,
         (starts_over, drops, asked): (bool, bool, bool),
-        lsn: u64,
+        (lsn, now): (u64, Option<Moment>),
     ) -> PeerKey {
-        let mut state = self.state.write();
-        let key = state.peers.key(id).unwrap_or_else(|| state.peers.insert(stranger(id, what, address)));
-        drop(state);
-        if drops {
+        let known = self.state.read().peers.key(id);
+        if let Some(key) = known.filter(|_| drops) {
             self.drop_files(key);
         }
         let mut state = self.state.write();
+        let key = known.unwrap_or_else(|| state.peers.insert(stranger(id, what, address)));
         if let Some(peer) = state.peers.get_mut(key) {
             (peer.name, peer.doors, peer.address) = (what.name.clone(), what.doors, address);
             if starts_over {
                 peer.order = Order::restored(what.epoch, 0, asked);
             }
             (peer.has_left, peer.lsn) = (false, lsn);
+        }
+        if let Some(now) = now {
+            state.peers.away.back(key);
+            state.peers.leases.renew(key, now);
         }
         key
     }
@@ -179,17 +178,14 @@ impl Inner {
         let _turn = self.turn.lock();
         let Some(key) = self.state.read().peers.live_key(id) else { return Ok(()) };
         let lsn = self.log(&Record::Quit { peer: id })?;
-        if let Some(peer) = self.state.write().peers.get_mut(key) {
-            (peer.has_left, peer.lsn) = (true, lsn);
-        }
-        self.leave(key);
+        self.leave(key, Some(lsn));
         self.forget_the_longest_away()
     }
 
     pub(super) fn expire(&self, now: Moment) -> Result<Vec<PeerId>> {
         let _turn = self.turn.lock();
         let ended = self.state.read().peers.leases.ended(now);
-        ended.iter().for_each(|key| self.leave(*key));
+        ended.iter().for_each(|key| self.leave(*key, None));
         self.make_room(now)?;
         let state = self.state.read();
         let mut ids: Vec<PeerId> =
@@ -200,8 +196,12 @@ impl Inner {
         Ok(ids)
     }
 
-    fn leave(&self, key: PeerKey) {
+    /// A peer leaves: because it says so, by that record, or because its lease ended.
+    fn leave(&self, key: PeerKey, quit: Option<u64>) {
         let mut state = self.state.write();
+        if let Some((peer, lsn)) = state.peers.get_mut(key).zip(quit) {
+            (peer.has_left, peer.lsn) = (true, lsn);
+        }
         state.peers.leases.end(key);
         let files = state.peers.get(key).map_or(0, |peer| peer.manifest.len() as u64);
         state.peers.away.leave(key, files);
@@ -278,9 +278,10 @@ impl Inner {
 
     /// Forgets those away the longest until the others have at most so many files.
     fn forget_down_to(&self, files_max: u64) -> Result<()> {
-        loop {
+        // Mostly there is none, and to look no search need be waited for.
+        while self.state.read().peers.away.is_over(AWAY_PEERS_MAX, files_max) {
             let mut state = self.state.write();
-            let Some(key) = state.peers.away.forget(AWAY_PEERS_MAX, files_max) else { return Ok(()) };
+            let Some(key) = state.peers.away.forget(AWAY_PEERS_MAX, files_max) else { break };
             let id = state.peers.get(key).map(|peer| peer.id);
             drop(state);
             if let Some(id) = id {
@@ -288,6 +289,7 @@ impl Inner {
             }
             self.forget(key);
         }
+        Ok(())
     }
 
     pub(super) fn forget(&self, key: PeerKey) {

@@ -265,8 +265,11 @@ fn create_private(dir: &Path) -> io::Result<()> {
 
 fn lock(dir: &Path) -> DiskResult<File> {
     let path = dir.join("LOCK");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(DiskError::io("open", &path))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path).map_err(DiskError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(DiskError::InUse { dir: dir.to_owned() }),
@@ -287,6 +290,8 @@ mod tests {
         {
             let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&dir).unwrap().permissions());
             assert_eq!(mode & 0o777, 0o700);
+            let lock = fs::metadata(dir.join("LOCK")).unwrap();
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&lock.permissions()) & 0o777, 0o600);
         }
         let error = StoreDir::open(&dir).unwrap_err();
         assert!(matches!(error, DiskError::InUse { .. }), "{error}");
