@@ -3,6 +3,8 @@
 //! Invariants: what is ASCII is only lower-cased, so text may be folded in pieces that begin at an ASCII character.
 //! Folding folded text changes nothing.
 
+use std::sync::LazyLock;
+
 use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
@@ -15,7 +17,7 @@ pub fn fold(text: &str) -> String {
 }
 
 /// Appends folded text. Most names are ASCII, and most of the others have a letter or two that is not: the rest is
-/// copied, which is far faster than asking the tables.
+/// copied, and letters that fold by themselves are looked up, which is far faster than asking Unicode's tables.
 pub(crate) fn fold_into(text: &str, folded: &mut String) {
     if text.is_ascii() {
         return push_lower(text, folded);
@@ -27,7 +29,11 @@ pub(crate) fn fold_into(text: &str, folded: &mut String) {
         push_lower(plain, folded);
         let other_bytes = other.bytes().skip(1).position(|byte| byte.is_ascii());
         let (other, after) = other.split_at(other_bytes.map_or(other.len(), |at| at + 1));
-        folded.extend(letters(other.chars()).nfc());
+        let before = folded.len();
+        if !push_alone(other, folded) {
+            folded.truncate(before);
+            folded.extend(letters(other.chars()).nfc());
+        }
         rest = after;
     }
     push_lower(rest, folded);
@@ -35,10 +41,58 @@ pub(crate) fn fold_into(text: &str, folded: &mut String) {
 
 /// Whether text can be folded apart before this character: it neither changes nor is lost in what stands before.
 pub(crate) fn begins_piece(c: char) -> bool {
-    let is_apart = |first| {
-        canonical_combining_class(first) == 0 && is_nfc_quick(std::iter::once(first)) == IsNormalized::Yes
-    };
-    c.is_ascii() || letters(std::iter::once(c)).next().is_some_and(is_apart)
+    c.is_ascii() || alone(c).is_some() || letters(std::iter::once(c)).next().is_some_and(is_apart)
+}
+
+/// Appends text that folds letter by letter; `false` where it does not, having appended some of it.
+fn push_alone(text: &str, folded: &mut String) -> bool {
+    text.chars().all(|c| match alone(c) {
+        Some(Alone { first, second }) => {
+            folded.push(first);
+            folded.extend(second);
+            true
+        }
+        None if c.is_ascii() => {
+            folded.push(c.to_ascii_lowercase());
+            true
+        }
+        None => false,
+    })
+}
+
+/// What a letter folds to by itself.
+#[derive(Debug, Clone, Copy)]
+struct Alone {
+    first: char,
+    second: Option<char>,
+}
+
+/// The scripts of which [`alone`] knows the letters: Latin, Greek, Cyrillic, Armenian, Hebrew, and kana.
+const LETTERS: [std::ops::Range<u32>; 2] = [0x80..0x600, 0x3041..0x3100];
+
+/// What a letter beyond ASCII folds to, where that does not depend on its neighbours as long as they are such letters or
+/// ASCII: it becomes one or two letters that are composed with nothing but marks.
+fn alone(c: char) -> Option<Alone> {
+    static TABLES: LazyLock<[Vec<Option<Alone>>; 2]> =
+        LazyLock::new(|| LETTERS.map(|letters| letters.map(|c| folded_alone(char::from_u32(c)?)).collect()));
+    // Han and Hangul stay as they are.
+    if matches!(c, '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}') {
+        return Some(Alone { first: c, second: None });
+    }
+    let (table, letters) = TABLES.iter().zip(LETTERS).find(|(_, letters)| letters.contains(&u32::from(c)))?;
+    *table.get((u32::from(c) - letters.start) as usize)?
+}
+
+fn folded_alone(c: char) -> Option<Alone> {
+    let mut folded = letters(std::iter::once(c)).nfc();
+    let alone = Alone { first: folded.next()?, second: folded.next() };
+    let is_all = folded.next().is_none();
+    (is_all && is_apart(alone.first) && alone.second.is_none_or(is_apart)).then_some(alone)
+}
+
+/// Whether a character is composed with nothing that stands before it.
+fn is_apart(c: char) -> bool {
+    canonical_combining_class(c) == 0 && is_nfc_quick(std::iter::once(c)) == IsNormalized::Yes
 }
 
 fn push_lower(ascii: &str, folded: &mut String) {
@@ -89,7 +143,31 @@ mod tests {
 
     use super::*;
 
+    fn folded_in_one(text: &str) -> String {
+        letters(text.chars()).nfc().collect()
+    }
+
+    #[test]
+    fn letters_that_fold_by_themselves_do_so_beside_any_other() {
+        let all: Vec<char> = ('\u{80}'..'\u{ffff}').filter(|c| alone(*c).is_some()).collect();
+        assert!(all.len() > 30_000, "{}", all.len());
+        for known in ["éЖςñガ東한ß", "İıøÆǅ"].iter().flat_map(|text| text.chars()) {
+            assert!(all.contains(&known), "{known}");
+        }
+        assert!(!['\u{301}', '\u{3099}', '\u{338}', '¼', '\u{1161}'].iter().any(|c| alone(*c).is_some()));
+        for pair in all.windows(2) {
+            let text: String = ['=', pair[0], pair[1], 'E', pair[0], '\u{338}', pair[1]].iter().collect();
+            assert_eq!(fold(&text), folded_in_one(&text), "{text}");
+            assert!(begins_piece(pair[0]));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn letters_fold_alike_alone_and_in_one(text in "[A-Za-z =<>\u{80}-\u{5ff}\u{3041}-\u{30ff}\u{ac00}-\u{ac80}東京]{0,16}") {
+            prop_assert_eq!(fold(&text), folded_in_one(&text));
+        }
+
         #[test]
         fn in_pieces_is_as_in_one(text in "(\\PC{0,24}|[a-zA>\\-é\u{338}\u{301}\u{3099}が東ßİﬁ ]{0,24})") {
             let in_one: String = letters(text.chars()).nfc().collect();
