@@ -196,7 +196,7 @@ impl<'a> Tally<'a> {
                 None => {
                     for word in bits.words() {
                         let looked_at =
-                            mask.as_ref().map_or(bits.anywhere[word], |mask| mask.word(word, bits));
+                            mask.as_ref().map_or(bits.anywhere[word], |mask| mask.word(part, word, bits));
                         if looked_at == 0 {
                             continue;
                         }
@@ -236,10 +236,11 @@ impl<'a> Tally<'a> {
             let names = ones(live & bits.check[word]).filter_map(|bit| part.names.get(first + bit));
             state.warm_names(&names.map(|name| NameKey::from(*name)).collect::<Vec<_>>());
         }
+        let in_file = part.plan.in_file(word, bits);
         for bit in ones(live) {
             if let (Some(content), Some(name)) = (content(bit), part.names.get(first + bit)) {
                 let is_set = |word: u64| word >> bit & 1 == 1;
-                let place = if is_set(bits.in_file[word]) { Place::File } else { Place::Folder };
+                let place = if is_set(in_file) { Place::File } else { Place::Folder };
                 let how = (place, is_set(bits.check[word]), is_set(counted));
                 self.look_at(NameKey::from(*name), content, how);
             }

@@ -12,6 +12,9 @@ use super::{Part, READ_MAX, Sort, Tally};
 /// Words of a window's bits.
 const WORDS: usize = WINDOW / 64;
 
+/// Contents that are made room for when there is no more.
+const SEEN_MORE: usize = 3_000;
+
 /// What marks tell of a window's candidates.
 struct Told {
     /// They match, and were counted if counting goes on.
@@ -54,7 +57,7 @@ impl<'a> Tally<'a> {
                 _ => BlockMask::of_block(part, self.bar(), block),
             };
             of_block = Some((block, mask));
-            let looked_at = mask.of(word, bits) & bits.anywhere[word];
+            let looked_at = mask.of(part, word, bits) & bits.anywhere[word];
             let uncounted = if counts { bits.anywhere[word] & !told.sure[word] & !looked_at } else { 0 };
             let by_name = uncounted & told.of_size.as_ref().map_or(u64::MAX, |of_size| of_size[word]);
             let looked_at = looked_at | uncounted & !by_name;
@@ -132,6 +135,9 @@ impl<'a> Tally<'a> {
             };
             // The names of a content mostly stand side by side.
             if self.counted_last.replace(content) != Some(content) {
+                if self.seen.len() == self.seen.capacity() {
+                    self.seen.reserve(SEEN_MORE); // in few and large steps: each puts all in other places
+                }
                 self.total += u64::from(self.seen.insert(content));
             }
         }

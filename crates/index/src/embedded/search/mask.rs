@@ -54,8 +54,8 @@ impl Mask {
     }
 
     /// The candidates of a word that are looked at.
-    pub(super) fn word(&self, word: usize, bits: &Bits) -> u64 {
-        self.blocks[word / (BLOCK / 64)].of(word, bits)
+    pub(super) fn word(&self, part: &Part<'_>, word: usize, bits: &Bits) -> u64 {
+        self.blocks[word / (BLOCK / 64)].of(part, word, bits)
     }
 }
 
@@ -78,10 +78,10 @@ impl BlockMask {
         !self.in_file && !self.in_folders
     }
 
-    pub(super) fn of(self, word: usize, bits: &Bits) -> u64 {
+    pub(super) fn of(self, part: &Part<'_>, word: usize, bits: &Bits) -> u64 {
         match (self.in_file, self.in_folders) {
             (_, true) => bits.anywhere[word],
-            (true, false) => bits.in_file[word],
+            (true, false) => part.plan.in_file(word, bits),
             (false, false) => 0,
         }
     }

@@ -283,14 +283,14 @@ impl Kinds {
     }
 }
 
-/// Leaves in a window the names of a kind alone.
+/// Leaves in a window the names of a kind alone; the planes are read only where there are names.
 pub(super) fn keep_kind(planes: [&[u64]; KIND_BITS], kind: Kind, window: usize, bits: &mut Window) {
     let kind = number_of(kind);
-    for (bit, plane) in planes.into_iter().enumerate() {
-        let words = plane.get(window * WINDOW_WORDS..).unwrap_or_default();
-        let flip = if kind >> bit & 1 == 1 { 0 } else { u64::MAX };
-        for (to, word) in bits.iter_mut().zip(words) {
-            *to &= word ^ flip;
+    let planes = planes.map(|plane| plane.get(window * WINDOW_WORDS..).unwrap_or_default());
+    for (at, to) in bits.iter_mut().enumerate().filter(|(_, to)| **to != 0) {
+        for (bit, plane) in planes.iter().enumerate() {
+            let flip = if kind >> bit & 1 == 1 { 0 } else { u64::MAX };
+            *to &= plane.get(at).copied().unwrap_or_default() ^ flip;
         }
     }
 }

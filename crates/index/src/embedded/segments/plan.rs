@@ -41,6 +41,9 @@ pub(in crate::embedded) struct Plan<'a> {
     /// None may match.
     without: Vec<RunPlan<'a>>,
     scratch: Scratch,
+    /// Which names have the words of the bitmaps that the last window was asked of in the file's own name: not asked before
+    /// it has to be known ([`Plan::in_file`]).
+    in_file: Vec<&'a [u64]>,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +91,7 @@ impl<'a> Plan<'a> {
         clauses.sort_by_cached_key(|runs| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add));
         let without = query.without().iter().filter_map(|run| RunPlan::new(words, run, kind)).collect();
         let kind = kind.map(|kind| (kind, words.kinds()));
-        Some(Self { names, kind, clauses, without, scratch: Scratch::default() })
+        Some(Self { names, kind, clauses, without, scratch: Scratch::default(), in_file: Vec::new() })
     }
 
     /// How many windows the piece has.
@@ -111,34 +114,41 @@ impl<'a> Plan<'a> {
         next.filter(|next| *next < windows)
     }
 
-    /// Gives a window's candidates; `false` where there are none.
+    /// Those candidates of a word of the last window that match within the file's own name.
+    pub(in crate::embedded) fn in_file(&self, word: usize, bits: &Bits) -> u64 {
+        let all = bits.in_file[word] & bits.anywhere[word];
+        self.in_file.iter().fold(all, |all, map| all & map.get(word).copied().unwrap_or_default())
+    }
+
+    /// Gives a window's candidates; `false` where there are none. Which of them match within the file's own name
+    /// [`Plan::in_file`] tells.
     pub(in crate::embedded) fn fill(&mut self, window: usize, which: Which, bits: &mut Bits) -> bool {
-        let Self { clauses, without, scratch: Scratch { clause, run, set }, .. } = self;
-        if let Some((first, more)) = clauses.split_first_mut() {
-            if !fill_any(first, self.names, (window, which), bits, [run, set]) {
+        let Self { clauses, without, scratch: Scratch { clause, run, set }, in_file, .. } = self;
+        in_file.clear();
+        for (at, runs) in clauses.iter_mut().enumerate() {
+            if let Some((anywhere, file)) = as_map(runs, window) {
+                if at == 0 {
+                    bits.set_all();
+                }
+                in_file.push(file);
+                if !bits.and_anywhere(if which == Which::All { anywhere } else { file }) {
+                    return false;
+                }
+                continue;
+            }
+            let to = if at == 0 { &mut *bits } else { &mut *clause };
+            if !fill_any(runs, self.names, (window, which), to, [run, set]) || at > 0 && !bits.and(clause) {
                 return false;
             }
-            for runs in more {
-                if let [RunPlan { sets, certainty: Certainty::Sure, .. }] = runs.as_slice()
-                    && let [set] = sets.as_slice()
-                    && let Some(map) = set.as_map(window)
-                {
-                    if !bits.and_map(map, which) {
-                        return false;
-                    }
-                    continue;
-                }
-                if !fill_any(runs, self.names, (window, which), clause, [run, set]) {
-                    return false;
-                }
-                if !bits.and(clause) {
-                    return false;
-                }
-            }
-        } else {
+        }
+        if clauses.is_empty() {
             bits.clear();
             fill_all(self.names, window, &mut bits.anywhere);
             *bits.in_file = *bits.anywhere;
+        }
+        if !without.is_empty() {
+            bits.keep_in_file(in_file);
+            in_file.clear();
         }
         // What only leaves names out says nothing of where they match, and may leave bits of the others behind.
         let mut is_tidy = self.kind.is_none() && without.is_empty();
@@ -177,6 +187,17 @@ fn furthest<T>(
         if window == start || parts.len() < 2 {
             return Some(window);
         }
+    }
+}
+
+/// What is in a window of a clause that is one bitmap.
+fn as_map<'a>(runs: &[RunPlan<'a>], window: usize) -> Option<(&'a [u64], &'a [u64])> {
+    match runs {
+        [RunPlan { sets, certainty: Certainty::Sure, .. }] => match sets.as_slice() {
+            [set] => set.as_map(window),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -303,6 +324,13 @@ fn pairs_of(patterns: &[Pattern]) -> u64 {
 }
 
 impl Bits {
+    /// Every name, for sure, in the file's own name.
+    fn set_all(&mut self) {
+        self.anywhere.fill(u64::MAX);
+        self.in_file.fill(u64::MAX);
+        self.check.fill(0);
+    }
+
     fn clear(&mut self) {
         self.anywhere.fill(0);
         self.in_file.fill(0);
@@ -334,18 +362,30 @@ impl Bits {
 
     /// Leaves what bitmaps have as well: of names with a word, and of those with it in the file's own name.
     fn and_map(&mut self, (anywhere, in_file): (&[u64], &[u64]), which: Which) -> bool {
-        let kept = if which == Which::All { anywhere } else { in_file };
-        let bits = self.anywhere.iter_mut().zip(self.in_file.iter_mut());
+        let is_any = self.and_anywhere(if which == Which::All { anywhere } else { in_file });
+        self.keep_in_file(&[in_file]);
+        is_any
+    }
+
+    /// Leaves what a bitmap has as well, wherever, and tells whether anything is left.
+    fn and_anywhere(&mut self, map: &[u64]) -> bool {
         let mut left = 0;
-        for ((to, to_in_file), (any, file)) in bits.zip(kept.iter().zip(in_file)) {
-            *to &= any;
-            *to_in_file &= file;
+        for (to, word) in self.anywhere.iter_mut().zip(map) {
+            *to &= word;
             left |= *to;
         }
-        let words = kept.len().min(in_file.len());
-        self.anywhere.iter_mut().skip(words).for_each(|word| *word = 0);
-        self.in_file.iter_mut().skip(words).for_each(|word| *word = 0);
+        self.anywhere.iter_mut().skip(map.len()).for_each(|word| *word = 0);
         left != 0
+    }
+
+    /// Leaves in the files' own names what all bitmaps have, reading of them only where there are names.
+    fn keep_in_file(&mut self, maps: &[&[u64]]) {
+        for map in maps {
+            let words = self.in_file.iter_mut().zip(self.anywhere.iter()).enumerate();
+            for (at, (to, any)) in words {
+                *to &= if *any == 0 { 0 } else { any & map.get(at).copied().unwrap_or_default() };
+            }
+        }
     }
 
     /// Adds what the other has. What is sure to be in the file's own name needs no check by the other; nor what is sure

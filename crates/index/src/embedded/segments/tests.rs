@@ -121,9 +121,9 @@ fn found_by(
         }
         for (at, name) in names[next * WINDOW..].iter().take(WINDOW).enumerate() {
             let is_set = |bits: &Window| bits[at / 64] >> (at % 64) & 1 == 1;
-            let is_any = is_set(&bits.anywhere);
-            assert!(is_any || !is_set(&bits.in_file) && !is_set(&bits.check));
-            let place = if is_set(&bits.in_file) { Place::File } else { Place::Folder };
+            let (is_any, in_file) = (is_set(&bits.anywhere), plan.in_file(at / 64, &bits));
+            assert!(is_any || !is_set(&bits.check));
+            let place = if in_file >> (at % 64) & 1 == 1 { Place::File } else { Place::Folder };
             let place = if is_set(&bits.check) {
                 query.find(&NameTerms::of(&corpus[name].path))
             } else {
