@@ -180,7 +180,7 @@ pub(crate) struct ShareArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HttpSwitch(pub(crate) Option<HttpListen>);
 
-/// An address, or as variables and settings say yes and no.
+/// A size that something fits in.
 fn parse_memory(text: &str) -> Result<u64, String> {
     match parse_bytes(text).map_err(|error| error.to_string())? {
         0 => Err("with no memory nothing could be registered: leave it out for no ceiling".to_owned()),
@@ -188,6 +188,7 @@ fn parse_memory(text: &str) -> Result<u64, String> {
     }
 }
 
+/// An address, or as variables and settings say yes and no.
 fn parse_http(text: &str) -> Result<HttpSwitch, NotLocal> {
     Ok(HttpSwitch(match said(text) {
         Some(false) => None,

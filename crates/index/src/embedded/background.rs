@@ -22,12 +22,17 @@ use super::arena::{ContentKey, NameKey};
 use super::segments::{Memtable, Segment, Standing};
 use super::state::{Held, State};
 
-/// Names or contents looked at while the lock is held: a change that waits for it makes searches wait as well.
+/// Names looked at while the lock is held: a change that waits for it makes searches wait as well.
 const STEP: usize = 512;
-/// How much less of a contested processor these threads get than those that somebody waits for, as `nice` counts it: about
-/// a tenth. Where they can't keep up, registrations wait for them (see [`FROZEN_MAX`]).
+/// Contents told to a new segment, or names taken from the text, while the lock is held: several times as many as a peer
+/// that leaves or returns changes in one step, so that what is told catches up with what changes.
+const CATCH_UP_STEP: usize = 4_096;
+/// Steps in which names are buried before the next batch has its turn.
+const BURY_STEPS: usize = 8;
+/// How much less of a contested processor these threads get than those that answer, as `nice` counts it: about a quarter.
+/// Where they can't keep up with new names, registrations wait for them (see [`FROZEN_MAX`]).
 #[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;
 /// Segments of about one size that are merged into one.
 const FAN_IN: usize = 4;
 /// Names of a segment above which it is not merged any more: what a merge needs beside it stays below some gigabytes.
@@ -313,7 +318,7 @@ impl Inner {
     ) {
         let _replacing = self.replacing.lock();
         self.state.write().text.is_replacing = true;
-        for names in dropped.chunks(STEP) {
+        for names in dropped.chunks(CATCH_UP_STEP) {
             self.step(|state| state.drop_from_text(names));
         }
         let segment = Arc::new(segment);
@@ -321,10 +326,10 @@ impl Inner {
         loop {
             let state = self.state.read();
             let more = state.text.risen.get(told..).unwrap_or_default();
-            let some: Vec<ContentKey> = more.iter().take(STEP).copied().collect();
+            let some: Vec<ContentKey> = more.iter().take(CATCH_UP_STEP).copied().collect();
             some.iter().for_each(|key| state.tell(&segment, *key));
             told += some.len();
-            if some.len() < STEP {
+            if some.len() < CATCH_UP_STEP {
                 break;
             }
         }
@@ -363,7 +368,7 @@ impl Inner {
         }
         let _turn = self.turn.lock();
         let Some(_replacing) = self.replacing.try_lock() else { return false };
-        self.step(|state| state.bury(STEP))
+        (0..BURY_STEPS).fold(false, |has_worked, _| self.step(|state| state.bury(STEP)) || has_worked)
     }
 }
 

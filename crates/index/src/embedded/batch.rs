@@ -20,9 +20,10 @@ use crate::terms::NameTerms;
 /// Changes made while the lock is held: some tenths of a millisecond. Searches that go on without a pause let a change have
 /// the lock once a search, so that of small steps few would be made beside them.
 pub(super) const CHANGES_PER_STEP: usize = 128;
-/// Files of a manifest that is made anew in the last of these steps, which takes some ten microseconds; a larger one needs
-/// steps of its own.
+/// Files of a manifest, and changes, for which the manifest is made anew in the last of these steps: that takes some ten
+/// microseconds. More need steps of their own.
 const EDITED_IN_STEP_MAX: usize = 16_384;
+const FINISHED_IN_STEP_MAX: usize = 1_024;
 
 /// One path's change, as far as it is clear without the turn.
 pub(super) struct Draft {
@@ -164,7 +165,7 @@ impl Inner {
             bytes: manifest.bytes,
         };
         let is_live = state.peers.leases.is_live(key);
-        let is_small = manifest.len() <= EDITED_IN_STEP_MAX;
+        let is_small = manifest.len() <= EDITED_IN_STEP_MAX && plan.changes.len() <= FINISHED_IN_STEP_MAX;
         drop(state);
         let last_step = plan.changes.len().saturating_sub(1) / CHANGES_PER_STEP * CHANGES_PER_STEP;
         let (changes, last) = plan.changes.split_at(last_step);

@@ -34,7 +34,7 @@ pub(super) const FREE: u16 = u16::MAX;
 pub(super) const UNLISTED: u16 = 1 << 15;
 
 /// Slots read while the lock is held.
-const STEP: u32 = 8_192;
+const STEP: u32 = 1_024;
 /// Bytes of peers read while the lock is held, unless one alone has more.
 const PEERS_STEP_BYTES: usize = 1 << 18;
 /// Bytes of the log below which no snapshot is due: they are read again in some seconds.

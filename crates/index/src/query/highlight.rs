@@ -79,10 +79,7 @@ impl Highlighter<'_> {
 fn in_chars(text: &str, ranges: &[Range<usize>]) -> Vec<[u32; 2]> {
     let is_ascii = text.is_ascii();
     let chars_before = |at: usize| {
-        let chars = match text.get(..at) {
-            Some(before) if is_ascii => before.len(),
-            before => before.map_or(0, |before| before.chars().count()),
-        };
+        let chars = if is_ascii { at } else { text.get(..at).map_or(0, |before| before.chars().count()) };
         u32::try_from(chars).unwrap_or(u32::MAX)
     };
     ranges.iter().map(|range| [chars_before(range.start), chars_before(range.end)]).collect()

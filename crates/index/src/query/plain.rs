@@ -62,9 +62,7 @@ impl Plain<'_> {
             Some(worst.max(best))
         })
     }
-}
 
-impl Plain<'_> {
     /// The parts of a path that match, in no order; it is of ASCII and lower-cased.
     pub(super) fn spans(&self, path: &[u8]) -> Vec<Range<usize>> {
         let mut spans = Vec::new();
@@ -123,7 +121,7 @@ impl<'a> PlainRun<'a> {
         }
     }
 
-    /// Whether the terms from the one on match in which the first pattern's text stands here, none of them beside a
+    /// Where the terms from the one on match in which the first pattern's text stands here, none of them beside a
     /// character beyond ASCII. If not, gives the next place that may be one: the text may stand in itself, as `11` does
     /// in `111`, and yet no term is gone through more than twice.
     fn fit_at(&self, path: &[u8], start: usize) -> Result<Fit, usize> {

@@ -141,6 +141,17 @@ fn by_name(pieces: &[Arc<Segment>], places: &[u32], names: usize) -> Box<[u32]> 
     all.into_iter().map(|(_, place)| place).collect()
 }
 
+/// The kinds of a list's names; those of pieces that don't tell are looked at.
+fn kinds_of(piece: &Segment, number: u32) -> KindSet {
+    let mut kinds = piece.postings.kinds(number);
+    if kinds == KindSet::ALL {
+        kinds = KindSet::NONE;
+        let kind = |value: u32| piece.members.kinds.get((value >> 1) as usize);
+        piece.postings.list(number).for_each(|value| kinds = kinds.with(kind(value)));
+    }
+    kinds
+}
+
 fn merge_terms(
     pieces: &[Arc<Segment>],
     places: &[u32],
@@ -164,7 +175,7 @@ fn merge_terms(
             let places = places.get(base..base + piece.members.len())?;
             if let Some((_, number)) = number {
                 lists.push((piece.postings.list(number), places));
-                kinds = kinds.or(piece.postings.kinds(number));
+                kinds = kinds.or(kinds_of(piece, number));
             }
         }
         let count: usize = lists.iter().map(|(list, _)| list.count).sum();

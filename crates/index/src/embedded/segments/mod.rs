@@ -88,8 +88,8 @@ pub(super) const fn class_of(live: u32) -> u8 {
 pub(super) struct Bits {
     /// Those that match, wherever.
     pub(super) anywhere: Box<Window>,
-    /// Those of them that may match within the file's own name: [`Plan::in_file`] tells which do.
-    pub(super) in_file: Box<Window>,
+    /// Which of them may match within the file's own name, and perhaps others: [`Plan::in_file`] tells which do.
+    in_file: Box<Window>,
     /// Those that may not match, or elsewhere than these bits say: `Query::find` has to be asked.
     pub(super) check: Box<Window>,
     /// None of them need be checked.

@@ -146,10 +146,6 @@ impl<'a> Plan<'a> {
             fill_all(self.names, window, &mut bits.anywhere);
             *bits.in_file = *bits.anywhere;
         }
-        if !without.is_empty() {
-            bits.keep_in_file(in_file);
-            in_file.clear();
-        }
         // What only leaves names out says nothing of where they match, and may leave bits of the others behind.
         let mut is_tidy = self.kind.is_none() && without.is_empty();
         if let Some((kind, planes)) = self.kind {
@@ -363,7 +359,7 @@ impl Bits {
     /// Leaves what bitmaps have as well: of names with a word, and of those with it in the file's own name.
     fn and_map(&mut self, (anywhere, in_file): (&[u64], &[u64]), which: Which) -> bool {
         let is_any = self.and_anywhere(if which == Which::All { anywhere } else { in_file });
-        self.keep_in_file(&[in_file]);
+        self.keep_in_file(in_file);
         is_any
     }
 
@@ -378,13 +374,10 @@ impl Bits {
         left != 0
     }
 
-    /// Leaves in the files' own names what all bitmaps have, reading of them only where there are names.
-    fn keep_in_file(&mut self, maps: &[&[u64]]) {
-        for map in maps {
-            let words = self.in_file.iter_mut().zip(self.anywhere.iter()).enumerate();
-            for (at, (to, any)) in words {
-                *to &= if *any == 0 { 0 } else { any & map.get(at).copied().unwrap_or_default() };
-            }
+    /// Leaves in the files' own names what a bitmap has, reading of it only where there are names.
+    fn keep_in_file(&mut self, map: &[u64]) {
+        for (at, (to, any)) in self.in_file.iter_mut().zip(self.anywhere.iter()).enumerate() {
+            *to &= if *any == 0 { 0 } else { any & map.get(at).copied().unwrap_or_default() };
         }
     }
 

@@ -87,6 +87,7 @@ pub(super) struct KindSet(pub(super) u8);
 
 impl KindSet {
     pub(super) const NONE: Self = Self(0);
+    /// What no list has whose kinds are known: there are fewer.
     pub(super) const ALL: Self = Self(u8::MAX);
 
     pub(super) const fn with(self, kind: u8) -> Self {

@@ -53,11 +53,15 @@ fn standings(names: &[u32], corpus: &Corpus) -> Vec<Option<Standing>> {
 
 /// Three tables' pieces merged in two steps, the first as all stood then, and the second as pieces were once written.
 fn merged(corpus: &Corpus) -> Segment {
+    merged_with(corpus, |part, piece| if part == 1 { written_once(piece) } else { piece })
+}
+
+fn merged_with(corpus: &Corpus, written: impl Fn(u32, Segment) -> Segment) -> Segment {
     let part = |part: u32| {
         let table = table(corpus.iter().filter(|(number, _)| **number % 3 == part));
         let then = Some(standing(part, 1));
         let piece = Segment::build(&table, &vec![then; table.len()]);
-        Arc::new(if part == 1 { written_once(piece) } else { piece })
+        Arc::new(written(part, piece))
     };
     let merge = |pieces: &[Arc<Segment>]| {
         let standings: Vec<_> = pieces.iter().map(|piece| standings(piece.names(), corpus)).collect();
@@ -225,7 +229,11 @@ fn ask_everything(segment: &Segment, query: &str) {
         let mut bits = Bits::default();
         for window in 0..plan.windows() {
             plan.next(window);
-            plan.fill(window, Which::All, &mut bits);
+            for which in [Which::InFile, Which::All] {
+                if plan.fill(window, which, &mut bits) {
+                    bits.words().for_each(|word| _ = plan.in_file(word, &bits));
+                }
+            }
         }
     }
     segment.tell(3, standing(4, 0), true);
@@ -241,8 +249,13 @@ fn ask_everything(segment: &Segment, query: &str) {
 fn a_piece_of_many_names_finds_them_as_well() {
     let path = |number: u32| {
         let common = if number.is_multiple_of(3) { "common" } else { "other" };
+        // These are of one type only.
+        let letters = || -> String {
+            number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
+        };
+        let audio = if number.is_multiple_of(5) { ["qa", &letters()].concat() } else { String::new() };
         let text = format!(
-            "s/{common} w{:x}z x{:o} z{number} y{number} v{number}u{number}t{number}.mp3",
+            "s/{common} w{:x}z x{:o} z{number} y{number} {audio} v{number}u{number}t{number}.mp3",
             number % 5_003,
             number % 640
         );
@@ -260,7 +273,18 @@ fn a_piece_of_many_names_finds_them_as_well() {
     assert!(merged.postings.maps.len() > merged.postings.map_words * 4);
     assert!(!merged.dictionary.map_bytes().is_empty(), "{:?}", merged.dictionary);
     let decoded = decoded(&merged);
+    let told = merged_with(&corpus, |_, piece| piece);
+    let lists = (0..).take(told.postings.len());
+    let of_audio = lists.skip(told.dictionary.len() as usize).filter(|list| {
+        [Some(0), None].iter().all(|kind| told.postings.may_have(*list, *kind))
+            && !told.postings.may_have(*list, Some(1))
+    });
+    assert_eq!(of_audio.count(), 1, "the ready list of `qa`");
     for (text, kind) in [
+        ("qa", Some(Kind::Audio)),
+        ("qa", Some(Kind::Video)),
+        ("common q", Some(Kind::Audio)),
+        ("abc", Some(Kind::Image)),
         ("common", None),
         ("common other", None),
         ("x17 ", None),
@@ -281,7 +305,7 @@ fn a_piece_of_many_names_finds_them_as_well() {
             let all = all.filter(|(_, known)| kind.is_none_or(|kind| known.kind == kind));
             let all = all.filter_map(|(name, known)| Some((*name, query.find(&NameTerms::of(&known.path))?)));
             let all: BTreeMap<u32, Place> = all.collect();
-            for piece in [&merged, &decoded] {
+            for piece in [&merged, &decoded, &told] {
                 assert!(
                     found(piece.plan(&query, kind), piece.names(), &query, &corpus) == all,
                     "{text} {how:?}"
