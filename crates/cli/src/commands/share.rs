@@ -1,5 +1,6 @@
 //! `peerage share`: a peer that serves folders until it is asked to stop, and what it tells the person meanwhile.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -220,7 +221,7 @@ impl LiveShare {
             Registration::Connecting => {}
             Registration::Registered { address, .. } => {
                 if !self.told.is_online {
-                    self.line.say(&format!("announced: others reach this peer at {address}"));
+                    self.line.say(&announced(*address, self.peer.address()));
                 }
                 self.told.is_online = true;
                 self.told.offline = None;
@@ -273,6 +274,31 @@ impl LiveShare {
     }
 }
 
+/// Whom the index sends where to reach this peer, and whether it listens there. The index goes by the address that it sees;
+/// a peer of its own machine is told to others with the index's address.
+fn announced(seen: SocketAddr, listens: SocketAddr) -> String {
+    let (seen_ip, listens_ip) = (seen.ip().to_canonical(), listens.ip().to_canonical());
+    let is_anywhere = listens_ip.is_unspecified();
+    match (seen_ip.is_loopback(), listens_ip.is_loopback()) {
+        (true, true) => format!("announced: this machine alone reaches this peer, at {seen}"),
+        (true, _) if is_anywhere => {
+            let port = seen.port();
+            format!(
+                "announced: this machine reaches this peer at {seen}, others at port {port} of the index's address"
+            )
+        }
+        (false, _) if is_anywhere || seen_ip == listens_ip => {
+            format!("announced: others reach this peer at {seen}")
+        }
+        (is_local, _) => format!(
+            "warning: the index sends {} to {seen}, but this peer listens at {listens} alone\nhint: share with `--listen \
+             0.0.0.0:{}`, or reach the index by its address in that network",
+            if is_local { "programs of this machine" } else { "others" },
+            listens.port()
+        ),
+    }
+}
+
 fn shared_as(spec: &ShareSpec) -> String {
     format!("sharing `{}` as `{}`", spec.location, shown(&spec.name))
 }
@@ -308,5 +334,28 @@ fn of_peer(error: PeerError) -> Failure {
         }
         PeerError::Share(_) => Failure::usage(&error),
         _ => Failure::failed(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_where_nobody_is_sent_is_warned() {
+        let told = |seen: &str, listens: &str| announced(seen.parse().unwrap(), listens.parse().unwrap());
+        let (nas, local, any) = ("192.0.2.2:18965", "127.0.0.1:18965", "[::]:18965");
+        assert_eq!(told(nas, any), "announced: others reach this peer at 192.0.2.2:18965");
+        assert_eq!(
+            told(nas, nas),
+            told("[::ffff:192.0.2.2]:18965", nas).replace("[::ffff:192.0.2.2]", "192.0.2.2")
+        );
+        assert!(told(local, local).contains("this machine alone"));
+        assert!(told(local, any).contains("others at port 18965 of the index's address"));
+        for (seen, listens, whom) in [(local, nas, "programs of this machine"), (nas, local, "others")] {
+            let warning = told(seen, listens);
+            assert!(warning.starts_with(&format!("warning: the index sends {whom} to {seen}")), "{warning}");
+            assert!(warning.contains("hint: share with `--listen 0.0.0.0:18965`"), "{warning}");
+        }
     }
 }

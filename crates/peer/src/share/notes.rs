@@ -114,9 +114,14 @@ impl Trouble {
     fn summary(self, more: usize) -> String {
         let what = match self {
             Self::Unreadable => "can't be read",
+            Self::Refused if more == 1 => "has a name or size that can't be shared",
             Self::Refused => "have a name or size that can't be shared",
+            Self::SameName if more == 1 => "has another file's name",
             Self::SameName => "have another file's name",
         };
+        if more == 1 {
+            return format!("1 more file is not shared, since it {what}");
+        }
         let number =
             if more + TOLD_EACH_MAX >= COUNTED_MAX { format!("over {more}") } else { more.to_string() };
         format!("{number} more files are not shared, since they {what}")

@@ -73,6 +73,14 @@ fn many_troubles_are_summed_up() {
 }
 
 #[test]
+fn one_trouble_more_is_one() {
+    let mut fixture = Fixture::new();
+    (0..6).for_each(|index| _ = fixture.write(format!("bad\x01{index}"), ""));
+    fixture.start(&fixture.options());
+    fixture.wait_note("1 more file is not shared, since it has a name");
+}
+
+#[test]
 fn names_are_composed_and_of_two_spellings_one_is_shared() {
     let mut fixture = Fixture::new();
     let hash = fixture.write("cafe\u{301}/re\u{301}sume\u{301}", "nfd");
