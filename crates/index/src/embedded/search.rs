@@ -17,6 +17,7 @@ mod mask;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::hint::black_box;
 
 use hashbrown::HashSet;
 use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
@@ -108,6 +109,7 @@ impl Search<'_> {
             plain: query.plain(),
             lower: Vec::new(),
             terms: NameTerms::default(),
+            near: Vec::new(),
         };
         match self.filter.few() {
             Some(contents) => contents.into_iter().for_each(|key| tally.look_at_content(key)),
@@ -140,6 +142,8 @@ struct Tally<'a> {
     /// A path, lower-cased.
     lower: Vec<u8>,
     terms: NameTerms,
+    /// Places of names about to be looked at.
+    near: Vec<usize>,
 }
 
 /// A part of the text index as one query sees it.
@@ -193,26 +197,67 @@ impl<'a> Tally<'a> {
             self.windows += 1;
             match part.segment.filter(|_| self.counts_by_marks()) {
                 Some(segment) => self.look_by_marks(part, segment, (next, mask.as_ref()), bits),
-                None => {
-                    for word in bits.words() {
-                        let looked_at =
-                            mask.as_ref().map_or(bits.anywhere[word], |mask| mask.word(part, word, bits));
-                        if looked_at == 0 {
-                            continue;
-                        }
-                        if !self.may_go_on() {
-                            return;
-                        }
-                        self.look_at_word(part, (next, word), looked_at, 0, bits);
-                    }
-                }
+                None => self.look_at_all(part, (next, mask.as_ref()), bits),
             }
         }
     }
 
-    /// Looks at the candidates of one word of a window's bits, some of which were counted. First at how many sources each
-    /// has, and at the names that must be read: these lie all over memory, and looking at one after the other without a
-    /// decision between them lets them come at the same time.
+    /// Looks at all of a window's candidates that a mask lets through.
+    fn look_at_all(&mut self, part: &Part<'a>, (window, mask): (usize, Option<&Mask>), bits: &Bits) {
+        let of_word = |word: usize| mask.map_or(bits.anywhere[word], |mask| mask.word(part, word, bits));
+        self.warm(part, window, bits, of_word);
+        for word in bits.words() {
+            let looked_at = of_word(word);
+            if looked_at == 0 {
+                continue;
+            }
+            if !self.may_go_on() {
+                return;
+            }
+            self.look_at_word(part, (window, word), looked_at, 0, bits);
+        }
+    }
+
+    /// Reads what looking at candidates of a window will read: it lies all over memory, and what is read without a decision
+    /// in between comes at the same time.
+    fn warm(&mut self, part: &Part<'a>, window: usize, bits: &Bits, of_word: impl Fn(usize) -> u64) {
+        /// More are rarely looked at: the worst of the page gets better, so that the rest is left out.
+        const WARM_MAX: usize = 1_024;
+        let state = self.search.state;
+        self.near.clear();
+        for word in bits.words() {
+            let first = window * WINDOW + word * 64;
+            self.near.extend(ones(of_word(word)).map(|bit| first + bit));
+            if self.near.len() >= WARM_MAX {
+                break;
+            }
+        }
+        if self.near.len() < 2 {
+            return;
+        }
+        let number = |of: &[u32], at: usize| of.get(at).copied().unwrap_or_default();
+        let lives = |at: &usize| {
+            let content = state.contents.get(number(part.contents, *at).into());
+            content.map_or(0, |content| content.live() ^ u32::from(content.hash.as_bytes()[0]))
+        };
+        black_box(self.near.iter().map(lives).fold(0, |all, one| all ^ one));
+        let uses = |at: &usize| {
+            let content = state.contents.get(number(part.contents, *at).into());
+            let name = content.filter(|content| !content.has_one_name()).and(part.names.get(*at));
+            name.and_then(|name| state.names.get(NameKey::from(*name))).map_or(0, |name| name.live)
+        };
+        black_box(self.near.iter().map(uses).fold(0, |all, one| all ^ one));
+        if !bits.is_sure {
+            let is_unsure = |at: &&usize| {
+                let at = *at % WINDOW;
+                bits.check[at / 64] >> (at % 64) & 1 == 1
+            };
+            let names = self.near.iter().filter(is_unsure).map(|at| NameKey::from(number(part.names, *at)));
+            state.warm_names(&names.collect::<Vec<_>>());
+        }
+    }
+
+    /// Looks at the candidates of one word of a window's bits, some of which were counted.
     fn look_at_word(
         &mut self,
         part: &Part<'a>,
@@ -221,28 +266,21 @@ impl<'a> Tally<'a> {
         counted: u64,
         bits: &Bits,
     ) {
-        let state = self.search.state;
         let first = window * WINDOW + word * 64;
-        let content = |bit: usize| {
-            let key = ContentKey::from(*part.contents.get(first + bit)?);
-            Some((key, state.contents.get(key)?))
-        };
-        let mut live = 0_u64;
-        for bit in ones(mask) {
-            let is_live = content(bit).is_some_and(|(_, content)| content.live() > 0);
-            live |= u64::from(is_live) << bit;
-        }
-        if live & bits.check[word] != 0 {
-            let names = ones(live & bits.check[word]).filter_map(|bit| part.names.get(first + bit));
-            state.warm_names(&names.map(|name| NameKey::from(*name)).collect::<Vec<_>>());
-        }
         let in_file = part.plan.in_file(word, bits);
-        for bit in ones(live) {
-            if let (Some(content), Some(name)) = (content(bit), part.names.get(first + bit)) {
+        for bit in ones(mask) {
+            let (Some(content_key), Some(name)) =
+                (part.contents.get(first + bit), part.names.get(first + bit))
+            else {
+                continue;
+            };
+            let content_key = ContentKey::from(*content_key);
+            let content = self.search.state.contents.get(content_key).filter(|content| content.live() > 0);
+            if let Some(content) = content {
                 let is_set = |word: u64| word >> bit & 1 == 1;
                 let place = if is_set(in_file) { Place::File } else { Place::Folder };
                 let how = (place, is_set(bits.check[word]), is_set(counted));
-                self.look_at(NameKey::from(*name), content, how);
+                self.look_at(NameKey::from(*name), (content_key, content), how);
             }
         }
     }

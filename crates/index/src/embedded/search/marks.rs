@@ -48,10 +48,16 @@ impl<'a> Tally<'a> {
         if counts && !bits.is_sure {
             self.warm_unsure(part, window, &told, bits);
         }
+        let bar = self.bar();
+        let block_of = |word: usize| window * (WINDOW / BLOCK) + word / (BLOCK / 64);
+        self.warm(part, window, bits, |word| {
+            let mask = BlockMask::of_block(part, bar, block_of(word));
+            if mask.is_empty() { 0 } else { mask.of(part, word, bits) & bits.anywhere[word] }
+        });
         // A block of words at a time: the worst of the page gets better, so that more and more can be left out.
         let mut of_block = None;
         for word in bits.words() {
-            let block = window * (WINDOW / BLOCK) + word / (BLOCK / 64);
+            let block = block_of(word);
             let mask = match of_block {
                 Some((at, mask)) if at == block => mask,
                 _ => BlockMask::of_block(part, self.bar(), block),

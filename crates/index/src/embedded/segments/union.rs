@@ -56,7 +56,7 @@ impl<'a> Union<'a> {
     #[cfg(test)]
     pub(super) fn rewind(&mut self) {
         self.position = 0;
-        self.cursors.iter_mut().for_each(|cursor| cursor.block = 0);
+        self.cursors.iter_mut().for_each(Cursor::rewind);
         self.nexts.fill(0);
     }
 
@@ -161,42 +161,58 @@ fn sort_by_window(values: &mut Vec<u32>, windows: usize) {
     *values = sorted;
 }
 
-/// A place in a packed list.
+/// A place in a packed list: of an unpacked block the first value that was not given yet.
 #[derive(Debug)]
 struct Cursor<'a> {
     list: Packed<'a>,
     block: usize,
     decoded: Option<usize>,
+    /// The next value of the block, and how many it has.
+    at: usize,
     length: usize,
     values: [u32; PACKED],
 }
 
 impl<'a> Cursor<'a> {
     const fn new(list: Packed<'a>) -> Self {
-        Self { list, block: 0, decoded: None, length: 0, values: [0; PACKED] }
+        Self { list, block: 0, decoded: None, at: 0, length: 0, values: [0; PACKED] }
     }
 
+    #[cfg(test)]
+    const fn rewind(&mut self) {
+        (self.block, self.decoded) = (0, None);
+    }
+
+    /// The values of the block from the next on.
     fn values(&mut self) -> &[u32] {
         if self.decoded != Some(self.block) {
             self.length = self.list.decode(self.block, &mut self.values);
             self.decoded = Some(self.block);
+            self.at = 0;
         }
-        self.values.get(..self.length).unwrap_or_default()
+        self.values.get(self.at..self.length).unwrap_or_default()
     }
 
-    /// Goes to a window's first value or, if it has none, the first after it, and tells where in the block that is.
+    /// Goes to a window's first value or, if it has none, the first after it, and gives that one's window.
     fn seek(&mut self, window: usize) -> Option<usize> {
-        self.skip(window);
+        if self.decoded != Some(self.block) {
+            self.skip(window);
+        }
         loop {
             let values = self.values();
-            let at = values.partition_point(|value| window_of(*value) < window);
-            if at < values.len() {
-                return Some(at);
+            match values.first().zip(values.last()) {
+                Some((first, _)) if window_of(*first) >= window => return Some(window_of(*first)),
+                Some((_, last)) if window_of(*last) >= window => {
+                    self.at += values.partition_point(|value| window_of(*value) < window);
+                }
+                _ => {
+                    if self.block >= self.list.blocks() {
+                        return None;
+                    }
+                    self.block += 1;
+                    self.skip(window);
+                }
             }
-            if self.block >= self.list.blocks() {
-                return None;
-            }
-            self.block += 1;
         }
     }
 
@@ -222,31 +238,28 @@ impl<'a> Cursor<'a> {
     }
 
     fn next(&mut self, window: usize) -> Option<usize> {
-        let at = self.seek(window)?;
-        self.values.get(at).map(|value| window_of(*value))
+        self.seek(window)
     }
 
     fn fill(&mut self, window: usize, anywhere: &mut Window, in_file: &mut Window) -> Filled {
-        let Some(mut from) = self.seek(window) else { return Filled { is_any: false, next: NEVER } };
+        if self.seek(window).is_none() {
+            return Filled { is_any: false, next: NEVER };
+        }
         let mut is_any = false;
         loop {
-            let values = self.values().get(from..).unwrap_or_default();
-            let is_all = values.last().is_some_and(|last| window_of(*last) == window);
-            let end = if is_all {
-                values.len()
-            } else {
-                values.partition_point(|value| window_of(*value) <= window)
-            };
+            let values = self.values();
+            let end = end_of(window, values);
             scatter_all(&values[..end], anywhere, in_file);
             is_any |= end > 0;
-            if let Some(value) = values.get(end) {
-                return Filled { is_any, next: window_of(*value) };
+            let next = values.get(end).map(|value| window_of(*value));
+            self.at += end;
+            if let Some(next) = next {
+                return Filled { is_any, next };
             }
             if self.block >= self.list.blocks() {
                 return Filled { is_any, next: NEVER };
             }
             self.block += 1;
-            from = 0;
         }
     }
 
@@ -262,14 +275,19 @@ impl<'a> Cursor<'a> {
                 }
             } else {
                 let values = self.values();
-                let from = values.partition_point(|value| window_of(*value) < window);
-                let end = values.partition_point(|value| window_of(*value) <= window);
-                for value in values[from..end].iter().filter(|value| Which::InFile.has(**value)) {
+                let is_behind = values.first().is_some_and(|first| window_of(*first) < window);
+                let from =
+                    if is_behind { values.partition_point(|value| window_of(*value) < window) } else { 0 };
+                let values = &values[from..];
+                let end = end_of(window, values);
+                for value in values[..end].iter().filter(|value| Which::InFile.has(**value)) {
                     scatter(*value, anywhere, in_file);
                     is_any = true;
                 }
-                if let Some(value) = values.get(end) {
-                    return Filled { is_any, next: window_of(*value) };
+                let next = values.get(end).map(|value| window_of(*value));
+                self.at += from + end;
+                if let Some(next) = next {
+                    return Filled { is_any, next };
                 }
             }
             if self.block >= self.list.blocks() {
@@ -278,6 +296,17 @@ impl<'a> Cursor<'a> {
             self.block += 1;
         }
     }
+}
+
+/// How many of ascending values, none of which is before a window, are within it: mostly few of many lists.
+fn end_of(window: usize, values: &[u32]) -> usize {
+    const FEW: usize = 8;
+    if values.last().is_some_and(|last| window_of(*last) == window) {
+        return values.len();
+    }
+    let is_within = |value: &u32| window_of(*value) <= window;
+    let few = values.iter().take(FEW).take_while(|value| is_within(value)).count();
+    if few < FEW { few } else { few + values[few..].partition_point(is_within) }
 }
 
 /// Which names of a window are wanted.
