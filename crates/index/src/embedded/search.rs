@@ -189,15 +189,22 @@ impl<'a> Tally<'a> {
                 return;
             }
             // What is counted is looked for everywhere.
-            let mask = if self.is_counting() { None } else { Some(Mask::of(part, self.bar(), next)) };
-            let which = if mask.as_ref().is_none_or(Mask::has_folders) { Which::All } else { Which::InFile };
-            if mask.as_ref().is_some_and(Mask::is_empty) || !part.plan.fill(next, which, bits) {
+            let (mask, counts) = (Mask::of(part, self.bar(), next), self.is_counting());
+            let by_marks = part.segment.filter(|_| self.counts_by_marks());
+            let which = match (counts, by_marks) {
+                (true, Some(_)) if mask.is_empty() => Which::Anywhere,
+                (false, _) if mask.is_empty() => continue,
+                (false, _) if !mask.has_folders() => Which::InFile,
+                _ => Which::All,
+            };
+            if !part.plan.fill(next, which, bits) {
                 continue;
             }
             self.windows += 1;
-            match part.segment.filter(|_| self.counts_by_marks()) {
-                Some(segment) => self.look_by_marks(part, segment, (next, mask.as_ref()), bits),
-                None => self.look_at_all(part, (next, mask.as_ref()), bits),
+            let mask = Some(&mask).filter(|_| !counts);
+            match by_marks {
+                Some(segment) => self.look_by_marks(part, segment, (next, which, mask), bits),
+                None => self.look_at_all(part, (next, mask), bits),
             }
         }
     }

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use super::super::arena::{ContentKey, NameKey};
-use super::super::segments::{BLOCK, Bits, Segment, UseMarks, WINDOW, Window, ones};
+use super::super::segments::{BLOCK, Bits, Segment, UseMarks, WINDOW, Which, Window, ones};
 use super::mask::{BlockMask, Mask};
 use super::{Part, READ_MAX, Sort, Tally};
 
@@ -37,7 +37,7 @@ impl<'a> Tally<'a> {
         &mut self,
         part: &Part<'a>,
         segment: &Segment,
-        (window, mask): (usize, Option<&Mask>),
+        (window, which, mask): (usize, Which, Option<&Mask>),
         bits: &mut Bits,
     ) {
         if let Some(mask) = mask {
@@ -48,18 +48,24 @@ impl<'a> Tally<'a> {
         if counts && !bits.is_sure {
             self.warm_unsure(part, window, &told, bits);
         }
-        let bar = self.bar();
         let block_of = |word: usize| window * (WINDOW / BLOCK) + word / (BLOCK / 64);
-        self.warm(part, window, bits, |word| {
-            let mask = BlockMask::of_block(part, bar, block_of(word));
-            if mask.is_empty() { 0 } else { mask.of(part, word, bits) & bits.anywhere[word] }
-        });
+        // Where places were not asked for, nothing is among the best.
+        let is_out = which == Which::Anywhere;
+        if !is_out {
+            let bar = self.bar();
+            self.warm(part, window, bits, |word| {
+                BlockMask::of_block(part, bar, block_of(word)).of(part, word, bits)
+            });
+        } else if bits.is_sure && told.of_size.is_none() {
+            return; // all of them are counted
+        }
         // A block of words at a time: the worst of the page gets better, so that more and more can be left out.
         let mut of_block = None;
         for word in bits.words() {
             let block = block_of(word);
             let mask = match of_block {
                 Some((at, mask)) if at == block => mask,
+                _ if is_out => BlockMask::NONE,
                 _ => BlockMask::of_block(part, self.bar(), block),
             };
             of_block = Some((block, mask));

@@ -60,12 +60,14 @@ impl Mask {
 }
 
 impl BlockMask {
+    pub(super) const NONE: Self = Self { in_file: false, in_folders: false };
+
     pub(super) fn of_block(part: &Part<'_>, bar: Option<Bar>, block: usize) -> Self {
         let (Some(segment), Some(Bar { place, live, hash_prefix })) = (part.segment, bar) else {
             return Self { in_file: true, in_folders: true };
         };
         if block * BLOCK >= part.names.len() {
-            return Self { in_file: false, in_folders: false };
+            return Self::NONE;
         }
         let can_pass = may_beat(segment.bound(block), live, hash_prefix);
         match place {

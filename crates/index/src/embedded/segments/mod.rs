@@ -92,7 +92,7 @@ pub(super) struct Bits {
     in_file: Box<Window>,
     /// Those that may not match, or elsewhere than these bits say: `Query::find` has to be asked.
     pub(super) check: Box<Window>,
-    /// None of them need be checked.
+    /// None of them need be checked: no bit of `check` is set.
     pub(super) is_sure: bool,
     /// The words that have any names, a bit each.
     words: [u64; WINDOW_WORDS / 64],

@@ -41,6 +41,10 @@ pub(in crate::embedded) struct Plan<'a> {
     /// None may match.
     without: Vec<RunPlan<'a>>,
     scratch: Scratch,
+    /// No name has to be checked.
+    is_sure: bool,
+    /// Which names match can be told without where they do.
+    is_simple: bool,
     /// Which names have the words of the bitmaps that the last window was asked of in the file's own name: not asked before
     /// it has to be known ([`Plan::in_file`]).
     in_file: Vec<&'a [u64]>,
@@ -91,7 +95,12 @@ impl<'a> Plan<'a> {
         clauses.sort_by_cached_key(|runs| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add));
         let without = query.without().iter().filter_map(|run| RunPlan::new(words, run, kind)).collect();
         let kind = kind.map(|kind| (kind, words.kinds()));
-        Some(Self { names, kind, clauses, without, scratch: Scratch::default(), in_file: Vec::new() })
+        let runs = || clauses.iter().chain([&without]).flatten();
+        let is_sure = runs().all(|run| matches!(run.certainty, Certainty::Sure));
+        let is_simple = clauses.iter().all(|runs| runs.len() == 1)
+            && runs().all(|run| !matches!(run.certainty, Certainty::SureOf(_)));
+        let (scratch, in_file) = (Scratch::default(), Vec::new());
+        Some(Self { names, kind, clauses, without, scratch, is_sure, is_simple, in_file })
     }
 
     /// How many windows the piece has.
@@ -121,28 +130,34 @@ impl<'a> Plan<'a> {
     }
 
     /// Gives a window's candidates; `false` where there are none. Which of them match within the file's own name
-    /// [`Plan::in_file`] tells.
+    /// [`Plan::in_file`] tells, where that was asked for.
     pub(in crate::embedded) fn fill(&mut self, window: usize, which: Which, bits: &mut Bits) -> bool {
+        let which = if which == Which::Anywhere && !self.is_simple { Which::All } else { which };
+        let asked = Asked { window, which, checks: !self.is_sure };
         let Self { clauses, without, scratch: Scratch { clause, run, set }, in_file, .. } = self;
+        if self.is_sure && !bits.is_sure {
+            bits.check.fill(0); // it was of another plan
+        }
+        bits.is_sure = self.is_sure;
         in_file.clear();
         for (at, runs) in clauses.iter_mut().enumerate() {
             if let Some((anywhere, file)) = as_map(runs, window) {
                 if at == 0 {
-                    bits.set_all();
+                    bits.set_all(asked);
                 }
                 in_file.push(file);
-                if !bits.and_anywhere(if which == Which::All { anywhere } else { file }) {
+                if !bits.and_anywhere(if which == Which::InFile { file } else { anywhere }) {
                     return false;
                 }
                 continue;
             }
             let to = if at == 0 { &mut *bits } else { &mut *clause };
-            if !fill_any(runs, self.names, (window, which), to, [run, set]) || at > 0 && !bits.and(clause) {
+            if !fill_any(runs, self.names, asked, to, [run, set]) || at > 0 && !bits.and(clause, asked) {
                 return false;
             }
         }
         if clauses.is_empty() {
-            bits.clear();
+            bits.clear(asked);
             fill_all(self.names, window, &mut bits.anywhere);
             *bits.in_file = *bits.anywhere;
         }
@@ -152,7 +167,7 @@ impl<'a> Plan<'a> {
             members::keep_kind(planes, kind, window, &mut bits.anywhere);
         }
         for left_out in without {
-            if left_out.fill(self.names, (window, Which::All), run, set) {
+            if left_out.fill(self.names, Asked { which: Which::All, ..asked }, run, set) {
                 bits.leave_out(run);
             }
         }
@@ -162,10 +177,27 @@ impl<'a> Plan<'a> {
             bits.anywhere.iter_mut().zip(set.anywhere.iter()).for_each(|(to, known)| *to &= known);
             is_tidy = false;
         }
-        if !is_tidy || bits.has_checks() {
-            bits.tidy();
+        bits.is_sure |= !bits.has_checks();
+        if !is_tidy || !bits.is_sure {
+            bits.tidy(asked);
         }
         bits.note()
+    }
+}
+
+/// What is asked of a window.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    window: usize,
+    which: Which,
+    /// Whether any name may have to be checked.
+    checks: bool,
+}
+
+impl Asked {
+    /// Whether it matters where names match.
+    fn places(self) -> bool {
+        self.which != Which::Anywhere
     }
 }
 
@@ -201,15 +233,15 @@ fn as_map<'a>(runs: &[RunPlan<'a>], window: usize) -> Option<(&'a [u64], &'a [u6
 fn fill_any(
     runs: &mut [RunPlan<'_>],
     names: usize,
-    at: (usize, Which),
+    asked: Asked,
     to: &mut Bits,
     scratch: [&mut Bits; 2],
 ) -> bool {
     let [other, set] = scratch;
     let Some((first, more)) = runs.split_first_mut() else { return false };
-    let mut is_any = first.fill(names, at, to, set);
+    let mut is_any = first.fill(names, asked, to, set);
     for run in more {
-        if run.fill(names, at, other, set) {
+        if run.fill(names, asked, other, set) {
             if is_any {
                 to.or(other);
             } else {
@@ -265,8 +297,9 @@ impl<'a> RunPlan<'a> {
         }
     }
 
-    fn fill(&mut self, names: usize, (window, which): (usize, Which), to: &mut Bits, set: &mut Bits) -> bool {
-        to.clear();
+    fn fill(&mut self, names: usize, asked: Asked, to: &mut Bits, set: &mut Bits) -> bool {
+        let Asked { window, which, .. } = asked;
+        to.clear(asked);
         if let Some((first, more)) = self.sets.split_first_mut() {
             if !first.fill(window, which, &mut to.anywhere, &mut to.in_file) {
                 return false;
@@ -277,13 +310,13 @@ impl<'a> RunPlan<'a> {
             }
             for other in more {
                 if let Some(map) = other.as_map(window) {
-                    if !to.and_map(map, which) {
+                    if !to.and_map(map, asked) {
                         return false;
                     }
                     continue;
                 }
-                set.clear();
-                if !other.fill(window, which, &mut set.anywhere, &mut set.in_file) || !to.and(set) {
+                set.clear(asked);
+                if !other.fill(window, which, &mut set.anywhere, &mut set.in_file) || !to.and(set, asked) {
                     return false;
                 }
             }
@@ -295,7 +328,7 @@ impl<'a> RunPlan<'a> {
             Certainty::Sure => {}
             Certainty::Unsure => *to.check = *to.anywhere,
             Certainty::SureOf(sure) => {
-                set.clear();
+                set.clear(asked);
                 sure.fill(window, which, &mut set.anywhere, &mut set.in_file);
                 for at in 0..WINDOW_WORDS {
                     let (unsure, misplaced) =
@@ -321,16 +354,22 @@ fn pairs_of(patterns: &[Pattern]) -> u64 {
 
 impl Bits {
     /// Every name, for sure, in the file's own name.
-    fn set_all(&mut self) {
+    fn set_all(&mut self, asked: Asked) {
         self.anywhere.fill(u64::MAX);
         self.in_file.fill(u64::MAX);
-        self.check.fill(0);
+        if asked.checks {
+            self.check.fill(0);
+        }
     }
 
-    fn clear(&mut self) {
+    fn clear(&mut self, asked: Asked) {
         self.anywhere.fill(0);
-        self.in_file.fill(0);
-        self.check.fill(0);
+        if asked.places() {
+            self.in_file.fill(0);
+        }
+        if asked.checks {
+            self.check.fill(0);
+        }
     }
 
     /// Leaves what has some bits in its signature, and tells whether anything is left.
@@ -345,21 +384,29 @@ impl Bits {
     }
 
     /// Leaves what the other has as well, and tells whether anything is left.
-    fn and(&mut self, other: &Self) -> bool {
-        let mut left = 0;
-        for at in 0..WINDOW_WORDS {
-            self.anywhere[at] &= other.anywhere[at];
-            self.in_file[at] &= other.in_file[at];
-            self.check[at] |= other.check[at];
-            left |= self.anywhere[at];
+    fn and(&mut self, other: &Self, asked: Asked) -> bool {
+        let keep = |to: &mut Window, other: &Window| {
+            to.iter_mut().zip(other).fold(0, |left, (to, word)| {
+                *to &= word;
+                left | *to
+            })
+        };
+        let left = keep(&mut self.anywhere, &other.anywhere);
+        if left != 0 && asked.places() {
+            keep(&mut self.in_file, &other.in_file);
+        }
+        if left != 0 && asked.checks {
+            self.check.iter_mut().zip(other.check.iter()).for_each(|(to, word)| *to |= word);
         }
         left != 0
     }
 
     /// Leaves what bitmaps have as well: of names with a word, and of those with it in the file's own name.
-    fn and_map(&mut self, (anywhere, in_file): (&[u64], &[u64]), which: Which) -> bool {
-        let is_any = self.and_anywhere(if which == Which::All { anywhere } else { in_file });
-        self.keep_in_file(in_file);
+    fn and_map(&mut self, (anywhere, in_file): (&[u64], &[u64]), asked: Asked) -> bool {
+        let is_any = self.and_anywhere(if asked.which == Which::InFile { in_file } else { anywhere });
+        if asked.places() {
+            self.keep_in_file(in_file);
+        }
         is_any
     }
 
@@ -407,16 +454,18 @@ impl Bits {
     }
 
     /// Leaves bits of those names only that are there.
-    fn tidy(&mut self) {
-        for at in 0..WINDOW_WORDS {
-            self.in_file[at] &= self.anywhere[at];
-            self.check[at] &= self.anywhere[at];
+    fn tidy(&mut self, asked: Asked) {
+        let keep = |to: &mut Window, any: &Window| to.iter_mut().zip(any).for_each(|(to, any)| *to &= any);
+        if asked.places() {
+            keep(&mut self.in_file, &self.anywhere);
+        }
+        if asked.checks {
+            keep(&mut self.check, &self.anywhere);
         }
     }
 
     /// Notes where names are, and tells whether there are any.
     fn note(&mut self) -> bool {
-        self.is_sure = !self.has_checks();
         for (words, of_names) in self.words.iter_mut().zip(self.anywhere.chunks(64)) {
             *words = (0..).zip(of_names).fold(0, |words, (at, names)| words | u64::from(*names != 0) << at);
         }

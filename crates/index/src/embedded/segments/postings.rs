@@ -41,14 +41,44 @@ pub(super) fn scatter(value: u32, anywhere: &mut Window, in_file: &mut Window) {
     in_file[at / 64] |= u64::from(value & 1) << (at % 64);
 }
 
+/// Sets the bit of a value's name alone.
+#[inline]
+pub(super) fn set(value: u32, anywhere: &mut Window) {
+    let at = (value >> 1) as usize % (WINDOW_WORDS * 64);
+    anywhere[at / 64] |= 1 << (at % 64);
+}
+
+/// Whether several of ascending values are likely to be in one word: it is then put together before it is written, since
+/// each write would wait for the one before.
+fn are_close(values: &[u32]) -> bool {
+    /// Names for each value, on average.
+    const CLOSE: usize = 16;
+    let span = values.last().zip(values.first()).map_or(0, |(last, first)| last.wrapping_sub(*first) >> 1);
+    span as usize <= values.len() * CLOSE
+}
+
+/// Sets the bits of the names of ascending values of one window.
+#[inline]
+pub(super) fn set_all(values: &[u32], anywhere: &mut Window) {
+    if !are_close(values) {
+        return values.iter().for_each(|value| set(*value, anywhere));
+    }
+    let (mut word, mut any) = (0, 0_u64);
+    for value in values {
+        let at = (value >> 1) as usize % (WINDOW_WORDS * 64);
+        if at / 64 != word {
+            anywhere[word] |= any;
+            (word, any) = (at / 64, 0);
+        }
+        any |= 1 << (at % 64);
+    }
+    anywhere[word] |= any;
+}
+
 /// Sets the bits of ascending values of one window.
 #[inline]
 pub(super) fn scatter_all(values: &[u32], anywhere: &mut Window, in_file: &mut Window) {
-    /// Names for each value, on average, up to which several are likely to be in one word: it is then put together before
-    /// it is written, since each write would wait for the one before.
-    const CLOSE: usize = 16;
-    let span = values.last().zip(values.first()).map_or(0, |(last, first)| last.wrapping_sub(*first) >> 1);
-    if span as usize > values.len() * CLOSE {
+    if !are_close(values) {
         return values.iter().for_each(|value| scatter(*value, anywhere, in_file));
     }
     let (mut word, mut any, mut file) = (0, 0_u64, 0_u64);

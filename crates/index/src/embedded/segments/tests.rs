@@ -101,6 +101,9 @@ fn found(plan: Option<Plan<'_>>, names: &[u32], query: &Query, corpus: &Corpus) 
     assert_eq!(by_next, found_by(&mut plan, (false, Which::All), names, query, corpus));
     for skips in [true, false] {
         plan.rewind();
+        let anywhere = found_by(&mut plan, (skips, Which::Anywhere), names, query, corpus);
+        assert!(anywhere.keys().eq(by_next.keys()));
+        plan.rewind();
         let mut in_file = found_by(&mut plan, (skips, Which::InFile), names, query, corpus);
         in_file.retain(|_, place| *place == Place::File);
         assert!(in_file.iter().eq(by_next.iter().filter(|(_, place)| **place == Place::File)));
@@ -229,7 +232,7 @@ fn ask_everything(segment: &Segment, query: &str) {
         let mut bits = Bits::default();
         for window in 0..plan.windows() {
             plan.next(window);
-            for which in [Which::InFile, Which::All] {
+            for which in [Which::InFile, Which::Anywhere, Which::All] {
                 if plan.fill(window, which, &mut bits) {
                     bits.words().for_each(|word| _ = plan.in_file(word, &bits));
                 }

@@ -4,7 +4,7 @@
 //!
 //! Invariant: windows are asked for in ascending order, until rewound.
 
-use super::postings::{Body, List, PACKED, Packed, scatter, scatter_all, window_of};
+use super::postings::{Body, List, PACKED, Packed, scatter, scatter_all, set, set_all, window_of};
 use super::{WINDOW_WORDS, Window};
 
 /// The window of what has nothing more.
@@ -61,7 +61,7 @@ impl<'a> Union<'a> {
     }
 
     /// Adds a window's names to the bits, all or those that have the term in the file's own name, and tells whether there are
-    /// any.
+    /// any. Where places are not asked for, `in_file` stays as it is.
     pub(super) fn fill(
         &mut self,
         window: usize,
@@ -75,15 +75,18 @@ impl<'a> Union<'a> {
         let mut is_any = false;
         for value in values {
             self.position += 1;
-            if which.has(*value) {
-                scatter(*value, anywhere, in_file);
-                is_any = true;
+            match which {
+                Which::Anywhere => set(*value, anywhere),
+                _ if which.has(*value) => scatter(*value, anywhere, in_file),
+                _ => continue,
             }
+            is_any = true;
         }
         for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
             if *next <= window {
                 let found = match which {
-                    Which::All => cursor.fill(window, anywhere, in_file),
+                    Which::Anywhere => cursor.fill(window, |values| set_all(values, anywhere)),
+                    Which::All => cursor.fill(window, |values| scatter_all(values, anywhere, in_file)),
                     Which::InFile => cursor.fill_in_file(window, anywhere, in_file),
                 };
                 is_any |= found.is_any;
@@ -92,9 +95,11 @@ impl<'a> Union<'a> {
         }
         for (any, file) in &self.maps {
             let words = |map: &'a [u64]| map.get(window * WINDOW_WORDS..).unwrap_or_default();
-            let any = if which == Which::All { words(any) } else { words(file) };
+            let any = if which == Which::InFile { words(file) } else { words(any) };
             anywhere.iter_mut().zip(any).for_each(|(to, word)| *to |= word);
-            in_file.iter_mut().zip(words(file)).for_each(|(to, word)| *to |= word);
+            if which != Which::Anywhere {
+                in_file.iter_mut().zip(words(file)).for_each(|(to, word)| *to |= word);
+            }
             is_any |= any.iter().take(WINDOW_WORDS).any(|word| *word != 0);
         }
         is_any
@@ -241,7 +246,7 @@ impl<'a> Cursor<'a> {
         self.seek(window)
     }
 
-    fn fill(&mut self, window: usize, anywhere: &mut Window, in_file: &mut Window) -> Filled {
+    fn fill(&mut self, window: usize, mut take: impl FnMut(&[u32])) -> Filled {
         if self.seek(window).is_none() {
             return Filled { is_any: false, next: NEVER };
         }
@@ -249,7 +254,7 @@ impl<'a> Cursor<'a> {
         loop {
             let values = self.values();
             let end = end_of(window, values);
-            scatter_all(&values[..end], anywhere, in_file);
+            take(&values[..end]);
             is_any |= end > 0;
             let next = values.get(end).map(|value| window_of(*value));
             self.at += end;
@@ -312,6 +317,8 @@ fn end_of(window: usize, values: &[u32]) -> usize {
 /// Which names of a window are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::embedded) enum Which {
+    /// Those that match, wherever; where is not asked.
+    Anywhere,
     /// Those that match, wherever.
     All,
     /// Those that may match within the file's own name; those that match elsewhere may be told or not.
@@ -320,7 +327,7 @@ pub(in crate::embedded) enum Which {
 
 impl Which {
     const fn has(self, value: u32) -> bool {
-        matches!(self, Self::All) || value & 1 == 1
+        !matches!(self, Self::InFile) || value & 1 == 1
     }
 }
 
