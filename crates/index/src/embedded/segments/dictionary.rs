@@ -7,10 +7,11 @@
 
 use std::ops::Range;
 
-use fst::raw::{CompiledAddr, Fst, Output};
+use fst::raw::{CompiledAddr, Fst, Node, Output};
 use fst::{Map, MapBuilder};
 
 use super::{Damaged, varint};
+use crate::{terms, typo};
 
 /// Stands before a glued pair and within it; no term has it.
 pub(super) const PAIR: char = '\u{1}';
@@ -125,10 +126,11 @@ impl Dictionary {
         start.saturating_add(u32::try_from(more).unwrap_or(0))
     }
 
-    /// Adds the numbers of the terms that are at most one typo away, some of them more than once; `None` where there is
-    /// no automaton.
+    /// Adds the numbers of the terms that are at most one typo away from one of two letters or more, some of them more than
+    /// once; `None` where there is no automaton.
     pub(super) fn add_typos(&self, text: &str, to: &mut Vec<u32>) -> Option<()> {
         let fst = self.map.as_ref()?.as_fst();
+        let skips_cjk = !text.chars().any(terms::is_cjk);
         let mut at = Step { node: fst.root().addr(), number: Output::zero() };
         let mut rest = text;
         loop {
@@ -146,16 +148,35 @@ impl Dictionary {
                 let swapped = String::from_iter([second, first]);
                 add(at.walk(fst, &swapped), chars.as_str());
             }
-            at.each_char(fst, &mut |step| {
-                add(Some(step), rest);
-                if first.is_some() {
-                    add(Some(step), without_first);
-                }
+            let then = [Some(rest), first.map(|_| without_first)];
+            at.each_char(fst, skips_cjk, &mut |step| {
+                let node = fst.node(step.node);
+                let found =
+                    then.iter().flatten().filter_map(|then| step.walk_from(&node, fst, then)?.end(fst));
+                to.extend(found);
             });
             let Some(next) = first.and_then(|first| at.walk(fst, first.encode_utf8(&mut [0; 4]))) else {
                 return Some(());
             };
             (at, rest) = (next, without_first);
+        }
+    }
+
+    /// Adds the same by looking at each term.
+    pub(super) fn add_typos_by_looking(&self, text: &str, to: &mut Vec<u32>) {
+        /// Bytes of the longest character.
+        const CHAR_BYTES: usize = 4;
+        let (first, last) = (text.as_bytes().first(), text.as_bytes().last());
+        let is_short = text.chars().nth(2).is_none();
+        let (mut rest, mut number) = (&*self.texts, 0);
+        while let Some(term) = take_bytes(&mut rest) {
+            // Of three letters or more one typo leaves the first as it is, or the last.
+            let may_be = term.len().abs_diff(text.len()) <= CHAR_BYTES
+                && (term.first() == first || term.last() == last || is_short);
+            if may_be && str::from_utf8(term).is_ok_and(|term| typo::is_within_one(text, term)) {
+                to.push(number);
+            }
+            number += 1;
         }
     }
 }
@@ -179,13 +200,24 @@ struct Step {
 }
 
 impl Step {
-    fn walk(mut self, fst: &Fst<Vec<u8>>, text: &str) -> Option<Self> {
-        for byte in text.bytes() {
-            let node = fst.node(self.node);
-            let transition = node.transition(node.find_input(byte)?);
-            self = Self { node: transition.addr, number: self.number.cat(transition.out) };
+    fn walk(self, fst: &Fst<Vec<u8>>, text: &str) -> Option<Self> {
+        self.walk_from(&fst.node(self.node), fst, text)
+    }
+
+    /// The same from its node, which is at hand.
+    fn walk_from(mut self, node: &Node<'_>, fst: &Fst<Vec<u8>>, text: &str) -> Option<Self> {
+        let mut bytes = text.bytes();
+        let Some(first) = bytes.next() else { return Some(self) };
+        self = self.step(node, first)?;
+        for byte in bytes {
+            self = self.step(&fst.node(self.node), byte)?;
         }
         Some(self)
+    }
+
+    fn step(self, node: &Node<'_>, byte: u8) -> Option<Self> {
+        let transition = node.transition(node.find_input(byte)?);
+        Some(Self { node: transition.addr, number: self.number.cat(transition.out) })
     }
 
     fn end(self, fst: &Fst<Vec<u8>>) -> Option<u32> {
@@ -194,9 +226,14 @@ impl Step {
         u32::try_from(number).ok()
     }
 
-    /// Goes a whole character further, in every way there is.
-    fn each_char(self, fst: &Fst<Vec<u8>>, visit: &mut impl FnMut(Self)) {
+    /// Goes a whole character further, in every way there is, but for most Han and Hangul letters where `skips_cjk`: they
+    /// are thousands, and stand in no term with others.
+    fn each_char(self, fst: &Fst<Vec<u8>>, skips_cjk: bool, visit: &mut impl FnMut(Self)) {
         self.each_byte(fst, &mut |byte, step| {
+            // First bytes of U+4000 to U+9FFF, and of U+B000 to U+CFFF.
+            if skips_cjk && matches!(byte, 0xe4..=0xe9 | 0xeb..=0xec) {
+                return;
+            }
             let more = if byte < 0x80 { 0 } else { (!byte).leading_zeros() as usize };
             step.each_rest(fst, more.saturating_sub(1), visit);
         });
@@ -276,13 +313,12 @@ impl Default for Dictionary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::typo;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn terms_are_found_by_all_ways(
-            terms in prop::collection::btree_set("[abé東]{1,5}", 0..60), text in "[abé]{1,5}",
+            terms in prop::collection::btree_set("[abé]{1,5}|[東한ガ]{1,2}", 0..60), text in "[abé]{2,5}|[東한]{1,2}",
         ) {
             let mut writer = Writer::new(AUTOMATON_TERMS, 0);
             for term in &terms {
@@ -298,7 +334,10 @@ mod tests {
             dictionary.add_typos(&text, &mut typos).unwrap();
             typos.sort_unstable();
             typos.dedup();
-            prop_assert_eq!(typos, numbers(&|term| typo::is_within_one(&text, term)));
+            prop_assert_eq!(&typos, &numbers(&|term| typo::is_within_one(&text, term)));
+            let mut looked_at = Vec::new();
+            dictionary.add_typos_by_looking(&text, &mut looked_at);
+            prop_assert_eq!(looked_at, typos);
             let mut kept = Vec::from_iter((0..dictionary.len()).filter(|number| number % 3 != 1));
             dictionary.keep(&mut kept, |term| term.contains(&text));
             prop_assert_eq!(kept, Vec::from_iter(numbers(&|term| term.contains(&text)).into_iter().filter(|n| n % 3 != 1)));

@@ -9,6 +9,8 @@
 //! Invariants: values of a list ascend, with each name at most once. Reading damaged bytes gives wrong values or fewer,
 //! and never panics.
 
+use std::hint::black_box;
+
 use bitpacking::{BitPacker, BitPacker4x};
 
 use super::{WINDOW_WORDS, Window, varint};
@@ -175,6 +177,19 @@ impl Postings {
     pub(super) fn list(&self, number: u32) -> List<'_> {
         let Self { bytes, starts, bases, maps, map_words, .. } = self;
         Lists { bytes, starts, bases, maps, map_words: *map_words }.list(number)
+    }
+
+    /// Reads the beginnings of some lists: they lie all over memory, and what is read without a decision in between comes at
+    /// the same time.
+    pub(super) fn warm(&self, numbers: &[u32]) {
+        let start = |number: &u32| {
+            let base = self.bases.get(*number as usize / SHARED).copied().unwrap_or_default();
+            let start = self.starts.get(*number as usize).copied().unwrap_or_default();
+            usize::try_from(base).unwrap_or(usize::MAX).saturating_add(start as usize)
+        };
+        let first = |number: &u32| self.bytes.get(start(number)).copied().unwrap_or_default();
+        black_box(numbers.iter().map(start).fold(0, |all, one| all ^ one));
+        black_box(numbers.iter().map(first).fold(0, |all, one| all ^ one));
     }
 
     /// Of which kinds a list's names may be.

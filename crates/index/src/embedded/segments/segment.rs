@@ -40,6 +40,9 @@ pub(super) struct Ready {
 }
 
 impl Segment {
+    /// Lists whose beginnings are read at the same time.
+    const READ_AT_ONCE: usize = 64;
+
     /// The names in their order.
     pub(in crate::embedded) fn names(&self) -> &[u32] {
         &self.members.names
@@ -96,7 +99,11 @@ impl Segment {
     fn union_of(&self, lists: impl IntoIterator<Item = u32>, kind: Option<Kind>) -> Union<'_> {
         let (mut union, kind) = (Union::default(), kind.map(members::number_of));
         let lists = lists.into_iter().filter(|number| self.postings.may_have(*number, kind));
-        lists.for_each(|number| union.add(self.postings.list(number)));
+        let lists: Vec<u32> = lists.collect();
+        for some in lists.chunks(Self::READ_AT_ONCE) {
+            self.postings.warm(some);
+            some.iter().for_each(|number| union.add(self.postings.list(*number)));
+        }
         union.ready(self.members.len().div_ceil(WINDOW))
     }
 
@@ -147,7 +154,7 @@ impl Segment {
                     self.dictionary.keep(&mut others, |term| pattern.fits(term));
                     to.extend(others);
                 }
-                None => to.extend(self.all_fitting(pattern)),
+                None => self.dictionary.add_typos_by_looking(&pattern.text, to),
             }
         }
         to.sort_unstable();
