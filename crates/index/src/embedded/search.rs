@@ -158,9 +158,12 @@ impl<'a> Tally<'a> {
     fn look_through_the_text(&mut self) {
         let mut bits = Bits::default();
         let mut parts = self.parts();
-        // New names first, so that a search that is cut short has them. Then the largest: it has the most shared
-        // contents, so the others are soon left out.
-        parts.sort_by_key(|part| (part.segment.is_some(), Reverse(part.names.len())));
+        // The largest part has the most shared contents: after it most of the others' are left out. Where the search may be
+        // cut short, new names come first, so that it has them.
+        let windows: usize = parts.iter().map(|part| part.plan.windows()).sum();
+        let is_quick =
+            self.counts_by_marks() && parts.iter().all(|part| part.plan.is_sure()) && windows < WINDOWS_MAX;
+        parts.sort_by_key(|part| (part.segment.is_some() != is_quick, Reverse(part.names.len())));
         for part in &mut parts {
             self.look_through(part, &mut bits);
         }
@@ -326,6 +329,9 @@ impl<'a> Tally<'a> {
         (place, must_check, is_counted): (Place, bool, bool),
     ) {
         self.looked_at += 1;
+        if !self.is_counting() && self.worst().is_some_and(|worst| is_behind(content, worst)) {
+            return;
+        }
         // The one name of a content that somebody has is a name that somebody uses.
         let is_only = content.has_one_name() && !self.search.state.text.is_replacing;
         if !is_only && self.stood.contains(&content_key) {
@@ -506,6 +512,11 @@ impl<'a> Tally<'a> {
         hit.highlights = highlighter.of_hit(&hit.names);
         Some(hit)
     }
+}
+
+/// Whether a content can't stand before another, wherever it matches.
+fn is_behind(content: &Content, worst: &Standing) -> bool {
+    matches!(worst, Standing::Rank(Place::File, Reverse(live), _) if u64::from(content.live()) < *live)
 }
 
 impl State {

@@ -63,8 +63,11 @@ impl BlockMask {
     pub(super) const NONE: Self = Self { in_file: false, in_folders: false };
 
     pub(super) fn of_block(part: &Part<'_>, bar: Option<Bar>, block: usize) -> Self {
-        let (Some(segment), Some(Bar { place, live, hash_prefix })) = (part.segment, bar) else {
+        let Some(Bar { place, live, hash_prefix }) = bar else {
             return Self { in_file: true, in_folders: true };
+        };
+        let Some(segment) = part.segment else {
+            return Self { in_file: true, in_folders: place == Place::Folder };
         };
         if block * BLOCK >= part.names.len() {
             return Self::NONE;

@@ -108,6 +108,11 @@ impl<'a> Plan<'a> {
         self.names.div_ceil(WINDOW)
     }
 
+    /// Whether no name has to be checked.
+    pub(in crate::embedded) const fn is_sure(&self) -> bool {
+        self.is_sure
+    }
+
     /// Starts over, so that the first window can be asked for again.
     #[cfg(test)]
     pub(in crate::embedded) fn rewind(&mut self) {
