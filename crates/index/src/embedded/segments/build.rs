@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::dictionary::{self, Dictionary, PAIR};
 use super::members::{self, Key, Kinds, Marks, Members};
 use super::neighbours::Neighbours;
-use super::postings::{self, KindSet, Postings};
+use super::postings::{self, Body, KindSet, Postings};
 use super::segment::{Ready, Segment};
 use super::triples;
 use super::{Memtable, Standing};
@@ -18,9 +18,6 @@ pub(super) const GONE: u32 = u32::MAX;
 const READY_TERMS: u32 = 512;
 /// Letters of such a beginning: one of fewer letters is united from these, one of more has fewer terms.
 const READY_LETTERS: usize = 2;
-/// A list of this part of the names is long: eight of a window, so that it is quick to read wherever a search begins.
-const LONG_PART: usize = 2_048;
-
 impl Segment {
     /// A piece of the names of a table, put in order by how they stand (one for each name, in the table's order). Names
     /// that stand nowhere are left out.
@@ -132,15 +129,15 @@ impl Writer {
     }
 }
 
-/// Unites, for each beginning that many terms have, the lists of those that are not long.
+/// Unites, for each beginning that many terms have, the lists of those that are no bitmaps: these are quick to read beside
+/// one list, and would make it long.
 fn add_ready(
     dictionary: &Dictionary,
     lists: Postings,
     names: usize,
     stop: &AtomicBool,
 ) -> Option<(Postings, Ready)> {
-    let long_min = (names / LONG_PART).max(postings::PACKED);
-    let is_long = |number: &u32| lists.list(*number).count >= long_min;
+    let is_long = |number: &u32| matches!(lists.list(*number).body, Body::Maps { .. });
     let long: Box<[u32]> = (0..dictionary.len()).filter(is_long).collect();
     let ranges = common_beginnings(dictionary);
     let mut writer = postings::Writer::resume(lists, names);
@@ -153,7 +150,7 @@ fn add_ready(
         let mut kinds = KindSet::NONE;
         for number in *start..*end {
             let list = writer.list(number);
-            if list.count < long_min {
+            if !matches!(list.body, Body::Maps { .. }) {
                 kinds = kinds.or(writer.kinds(number));
                 list.for_each(|value| united.set(value));
             }

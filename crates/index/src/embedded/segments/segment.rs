@@ -1,7 +1,7 @@
 //! A piece of the text index: never changed once made, but for its bounds and marks.
 //!
 //! Where many terms begin with the same letters, their lists are also kept united: a search for such a beginning reads
-//! one list in place of thousands. Long lists, which are few, are left out there, since they are most of the memory.
+//! one list in place of thousands. Bitmaps, which are few, are left out there, since they are most of the memory.
 //!
 //! Invariants: list `n` belongs to term `n`; after the terms' lists come those of the ready ranges, in their order.
 

@@ -1,14 +1,20 @@
 //! The names that have any of several terms, a window at a time.
 //!
-//! Short lists are gathered at once; of long ones only the windows asked for are decoded.
+//! Short lists are gathered at once; of long ones only the windows asked for are decoded, or some more where they are many.
 //!
 //! Invariant: windows are asked for in ascending order, until rewound.
 
+use std::ops::Range;
+
 use super::postings::{Body, List, PACKED, Packed, scatter, scatter_all, set, set_all, window_of};
-use super::{WINDOW_WORDS, Window};
+use super::{WINDOW, WINDOW_WORDS, Window};
 
 /// The window of what has nothing more.
 const NEVER: usize = usize::MAX;
+/// Long lists of which more are read some windows at a time: going to each of them in each window would take longer.
+const MANY: usize = 8;
+/// Windows that are read at a time, at first and at most: their bits fit the second cache of a core.
+const STRETCH: (usize, usize) = (4, 64);
 
 /// The names that have any of some terms.
 #[derive(Debug, Default)]
@@ -20,8 +26,17 @@ pub(super) struct Union<'a> {
     /// For each cursor a window before which it has nothing more: most windows have names of few of many lists, and this is
     /// all that is looked at of the others.
     nexts: Vec<usize>,
+    stretch: Stretch,
     maps: Vec<(&'a [u64], &'a [u64])>,
     count: usize,
+}
+
+/// What many long lists have in some windows.
+#[derive(Debug, Default)]
+struct Stretch {
+    windows: Range<usize>,
+    anywhere: Vec<u64>,
+    in_file: Vec<u64>,
 }
 
 impl<'a> Union<'a> {
@@ -56,6 +71,7 @@ impl<'a> Union<'a> {
     #[cfg(test)]
     pub(super) fn rewind(&mut self) {
         self.position = 0;
+        self.stretch = Stretch::default();
         self.cursors.iter_mut().for_each(Cursor::rewind);
         self.nexts.fill(0);
     }
@@ -82,6 +98,34 @@ impl<'a> Union<'a> {
             }
             is_any = true;
         }
+        is_any |= self.fill_long(window, which, anywhere, in_file);
+        for (any, file) in &self.maps {
+            let words = |map: &'a [u64]| map.get(window * WINDOW_WORDS..).unwrap_or_default();
+            let any = if which == Which::InFile { words(file) } else { words(any) };
+            anywhere.iter_mut().zip(any).for_each(|(to, word)| *to |= word);
+            if which != Which::Anywhere {
+                in_file.iter_mut().zip(words(file)).for_each(|(to, word)| *to |= word);
+            }
+            is_any |= any.iter().take(WINDOW_WORDS).any(|word| *word != 0);
+        }
+        is_any
+    }
+
+    /// Adds what the long lists have.
+    fn fill_long(
+        &mut self,
+        window: usize,
+        which: Which,
+        anywhere: &mut Window,
+        in_file: &mut Window,
+    ) -> bool {
+        if self.cursors.len() > MANY && which != Which::InFile && !self.stretch.windows.contains(&window) {
+            self.read_stretch(window);
+        }
+        if self.stretch.windows.contains(&window) {
+            return self.stretch.fill(window, which, anywhere, in_file);
+        }
+        let mut is_any = false;
         for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
             if *next <= window {
                 let found = match which {
@@ -93,16 +137,23 @@ impl<'a> Union<'a> {
                 *next = found.next;
             }
         }
-        for (any, file) in &self.maps {
-            let words = |map: &'a [u64]| map.get(window * WINDOW_WORDS..).unwrap_or_default();
-            let any = if which == Which::InFile { words(file) } else { words(any) };
-            anywhere.iter_mut().zip(any).for_each(|(to, word)| *to |= word);
-            if which != Which::Anywhere {
-                in_file.iter_mut().zip(words(file)).for_each(|(to, word)| *to |= word);
-            }
-            is_any |= any.iter().take(WINDOW_WORDS).any(|word| *word != 0);
-        }
         is_any
+    }
+
+    /// Reads what the long lists have from a window on, of more windows than the time before.
+    fn read_stretch(&mut self, window: usize) {
+        let Stretch { windows, anywhere, in_file } = &mut self.stretch;
+        let len = (windows.len() * 2).clamp(STRETCH.0, STRETCH.1);
+        *windows = window..window + len;
+        for bits in [&mut *anywhere, in_file] {
+            bits.clear();
+            bits.resize(len * WINDOW_WORDS, 0);
+        }
+        for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
+            if *next < windows.end {
+                *next = cursor.fill_stretch(windows, anywhere, in_file);
+            }
+        }
     }
 
     /// A window of the bitmaps, where there are no lists beside them.
@@ -123,6 +174,9 @@ impl<'a> Union<'a> {
         if !self.maps.is_empty() {
             return Some(window);
         }
+        if self.stretch.windows.contains(&window) {
+            return Some(window);
+        }
         self.seek(window);
         let mut first = self.gathered.get(self.position).map_or(NEVER, |value| window_of(*value));
         let are_few = self.cursors.len() <= ASKED_MAX;
@@ -140,6 +194,23 @@ impl<'a> Union<'a> {
         if rest.first().is_some_and(|value| window_of(*value) < window) {
             self.position += rest.partition_point(|value| window_of(*value) < window);
         }
+    }
+}
+
+impl Stretch {
+    fn fill<'a>(&'a self, window: usize, which: Which, anywhere: &mut Window, in_file: &mut Window) -> bool {
+        let start = (window - self.windows.start) * WINDOW_WORDS;
+        let words = |of: &'a [u64]| of.get(start..start + WINDOW_WORDS).unwrap_or_default();
+        let file = words(&self.in_file);
+        let any = if which == Which::InFile { file } else { words(&self.anywhere) };
+        let all = anywhere.iter_mut().zip(any).fold(0, |all, (to, word)| {
+            *to |= word;
+            all | word
+        });
+        if which != Which::Anywhere {
+            in_file.iter_mut().zip(file).for_each(|(to, word)| *to |= word);
+        }
+        all != 0
     }
 }
 
@@ -268,6 +339,36 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Adds what there is in some windows, and gives the window of the next value.
+    fn fill_stretch(&mut self, windows: &Range<usize>, anywhere: &mut [u64], in_file: &mut [u64]) -> usize {
+        if self.seek(windows.start).is_none() {
+            return NEVER;
+        }
+        let first = windows.start * WINDOW;
+        loop {
+            let values = self.values();
+            let is_all = values.last().is_some_and(|last| window_of(*last) < windows.end);
+            let is_within = |value: &u32| window_of(*value) < windows.end;
+            let end = if is_all { values.len() } else { values.partition_point(is_within) };
+            for value in &values[..end] {
+                let at = ((value >> 1) as usize).wrapping_sub(first); // a damaged list may not ascend
+                if let (Some(any), Some(file)) = (anywhere.get_mut(at / 64), in_file.get_mut(at / 64)) {
+                    *any |= 1 << (at % 64);
+                    *file |= u64::from(value & 1) << (at % 64);
+                }
+            }
+            let next = values.get(end).map(|value| window_of(*value));
+            self.at += end;
+            if let Some(next) = next {
+                return next;
+            }
+            if self.block >= self.list.blocks() {
+                return NEVER;
+            }
+            self.block += 1;
+        }
+    }
+
     /// The same for names that have the term in the file's own name: blocks that have none are not decoded.
     fn fill_in_file(&mut self, window: usize, anywhere: &mut Window, in_file: &mut Window) -> Filled {
         self.skip(window);
@@ -359,7 +460,7 @@ mod tests {
 
         #[test]
         fn what_is_in_the_files_own_names_is_found_without_the_rest(
-            lists in prop::collection::vec((0..4_000_usize, 1..40_u32, 0..2_000_usize), 1..6),
+            lists in prop::collection::vec((0..4_000_usize, 1..40_u32, 0..2_000_usize), 1..3 * MANY),
         ) {
             const NAMES: u32 = 160_000;
             let mut writer = Writer::new(NAMES as usize, 0);
