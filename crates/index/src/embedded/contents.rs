@@ -236,7 +236,7 @@ impl Contents {
     /// The table of what was restored. Entered one after the other, contents would wait for a place anywhere in memory each;
     /// so those of some slots at a time are put into piles first, one for each shard, which fits the cache of a core.
     pub(super) fn table(&self) -> Table {
-        /// The piles take 64 MiB.
+        /// The piles take some 100 MiB.
         const AT_A_TIME: usize = 1 << 22;
         let mut table = Table::with_room(self.slots.len());
         let Table { shards, hasher } = &mut table;

@@ -158,13 +158,18 @@ impl<'a> Tally<'a> {
     fn look_through_the_text(&mut self) {
         let mut bits = Bits::default();
         let mut parts = self.parts();
-        // The largest part has the most shared contents: after it most of the others' are left out. Where the search may be
-        // cut short, new names come first, so that it has them.
+        // The largest part has the most shared contents: after it most of the others' are left out. New names come first
+        // where the search is likely to be cut short, so that it has them.
         let windows: usize = parts.iter().map(|part| part.plan.windows()).sum();
         let is_quick =
             self.counts_by_marks() && parts.iter().all(|part| part.plan.is_sure()) && windows < WINDOWS_MAX;
         parts.sort_by_key(|part| (part.segment.is_some() != is_quick, Reverse(part.names.len())));
-        for part in &mut parts {
+        let news = parts.iter().position(|part| is_quick && part.segment.is_none());
+        for (at, part) in parts.iter_mut().enumerate() {
+            if news == Some(at) {
+                // They are found in any case: a budget that ended was for the others.
+                (self.windows, self.looked_at, self.read) = (0, 0, 0);
+            }
             self.look_through(part, &mut bits);
         }
     }

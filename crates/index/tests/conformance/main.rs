@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's fixtures fail the test by panicking")]
 
+mod many;
 mod partials;
 mod story;
 
@@ -47,6 +48,7 @@ every_engine! { story:
     the_orders_look_at_every_name_that_matches
     words_are_read_more_loosely_only_where_nothing_matches
     pages_stay_good_while_things_change
+    a_new_file_is_found_where_a_search_is_cut_short
     lists_show_what_was_asked_for
     names_in_every_script_are_found
     a_content_with_too_many_names_is_still_listed_whole
@@ -64,4 +66,14 @@ fn random_lives_agree_with_the_model() {
         println!("engine: {}", engine.name);
         random::lives_agree_with_the_model(engine);
     }
+}
+
+#[test]
+fn pages_of_many_names_are_the_best_of_them() {
+    many::pages_of_many_names_are_the_best_of_them(32_768);
+}
+
+#[test]
+fn pages_of_many_names_in_many_pieces_are_the_best_of_them() {
+    many::pages_of_many_names_are_the_best_of_them(7_000);
 }

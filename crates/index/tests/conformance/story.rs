@@ -392,3 +392,23 @@ pub(crate) fn what_can_not_be_read_is_refused(index: &Index) {
     assert_eq!(index.search(&other_sort), Err(Error::BadCursor));
     assert_eq!(index.files(&ListParams { cursor: of_search, ..files }), Err(Error::BadCursor));
 }
+
+pub(crate) fn a_new_file_is_found_where_a_search_is_cut_short(index: &Index) {
+    /// Contents, and names of each: reading them all is more than a search does.
+    const MANY: (usize, usize) = (420, 50);
+    let names = |content: usize| {
+        let name = move |number: usize| format!("s/photos/{content}/{number}.txt");
+        (0..MANY.1).map(move |number| file(&name(number), &content.to_string(), 1))
+    };
+    let files: Vec<_> = (0..MANY.0).flat_map(names).collect();
+    let mut anna = Peer::new(1, "anna");
+    anna.announce(index, at(0)).unwrap();
+    for batch in files.chunks(limits::BATCH_CHANGES_MAX) {
+        anna.register(index, batch).unwrap();
+    }
+    index.settle().unwrap();
+    let photos = SearchParams { limit: Some(1_000), ..query("photos") };
+    assert!(!index.search(&photos).unwrap().total.exact, "it is cut short");
+    anna.register(index, &[file("s/new/photos.txt", "new", 1)]).unwrap();
+    assert_eq!(found(index, &photos)[0], "s/new/photos.txt");
+}

@@ -72,6 +72,7 @@ impl<'a> Tally<'a> {
             let looked_at = mask.of(part, word, bits) & bits.anywhere[word];
             let uncounted = if counts { bits.anywhere[word] & !told.sure[word] & !looked_at } else { 0 };
             let by_name = uncounted & told.of_size.as_ref().map_or(u64::MAX, |of_size| of_size[word]);
+            // Where places were not asked for these are told wrongly, which is nothing to what can't be on the page anyhow.
             let looked_at = looked_at | uncounted & !by_name;
             if looked_at | by_name == 0 {
                 continue;
@@ -109,7 +110,10 @@ impl<'a> Tally<'a> {
             let at = window * WORDS + word;
             let Some(marks) = segment.uses(at) else { continue };
             let mut sure = marks.used();
-            bits.anywhere[word] &= marks.used();
+            bits.anywhere[word] &= sure;
+            if bits.anywhere[word] == 0 {
+                continue;
+            }
             if let (Some(of_size), Some(sizes), Some(marks)) = (&mut told.of_size, &sizes, segment.sizes(at))
             {
                 let (possible, is_sure) = marks.of(sizes);

@@ -18,6 +18,7 @@ pub(super) const GONE: u32 = u32::MAX;
 const READY_TERMS: u32 = 512;
 /// Letters of such a beginning: one of fewer letters is united from these, one of more has fewer terms.
 const READY_LETTERS: usize = 2;
+
 impl Segment {
     /// A piece of the names of a table, put in order by how they stand (one for each name, in the table's order). Names
     /// that stand nowhere are left out.

@@ -250,7 +250,7 @@ fn fill_any(
             if is_any {
                 to.or(other);
             } else {
-                std::mem::swap(to, other);
+                to.swap(other);
             }
             is_any = true;
         }
@@ -375,6 +375,13 @@ impl Bits {
         if asked.checks {
             self.check.fill(0);
         }
+    }
+
+    /// Gives the names for the other's.
+    const fn swap(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.anywhere, &mut other.anywhere);
+        std::mem::swap(&mut self.in_file, &mut other.in_file);
+        std::mem::swap(&mut self.check, &mut other.check);
     }
 
     /// Leaves what has some bits in its signature, and tells whether anything is left.

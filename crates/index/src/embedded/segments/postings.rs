@@ -20,7 +20,7 @@ pub(super) const PACKED: usize = BitPacker4x::BLOCK_LEN;
 /// A word's list of more than this part of the names is two bitmaps.
 const DENSE_PART: usize = 48;
 /// The same of the united lists of a beginning, of which there are many.
-const UNITED_DENSE_PART: usize = 8;
+const UNITED_DENSE_PART: usize = 16;
 /// Lists that share the high half of their places.
 const SHARED: usize = 256;
 /// Bytes of a row of a packed list's table.

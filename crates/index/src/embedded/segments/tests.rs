@@ -93,18 +93,24 @@ fn written_once(piece: Segment) -> Segment {
     Segment::decode(&bytes).unwrap()
 }
 
-/// The names that a plan finds, as a search would ask it.
-fn found(plan: Option<Plan<'_>>, names: &[u32], query: &Query, corpus: &Corpus) -> BTreeMap<u32, Place> {
+/// The names that a plan finds, as a search would ask it, with bits that other plans were asked with.
+fn found(
+    plan: Option<Plan<'_>>,
+    bits: &mut Bits,
+    names: &[u32],
+    query: &Query,
+    corpus: &Corpus,
+) -> BTreeMap<u32, Place> {
     let Some(mut plan) = plan else { return BTreeMap::new() };
-    let by_next = found_by(&mut plan, (true, Which::All), names, query, corpus);
+    let by_next = found_by(&mut plan, bits, (true, Which::All), names, query, corpus);
     plan.rewind();
-    assert_eq!(by_next, found_by(&mut plan, (false, Which::All), names, query, corpus));
+    assert_eq!(by_next, found_by(&mut plan, bits, (false, Which::All), names, query, corpus));
     for skips in [true, false] {
         plan.rewind();
-        let anywhere = found_by(&mut plan, (skips, Which::Anywhere), names, query, corpus);
+        let anywhere = found_by(&mut plan, bits, (skips, Which::Anywhere), names, query, corpus);
         assert!(anywhere.keys().eq(by_next.keys()));
         plan.rewind();
-        let mut in_file = found_by(&mut plan, (skips, Which::InFile), names, query, corpus);
+        let mut in_file = found_by(&mut plan, bits, (skips, Which::InFile), names, query, corpus);
         in_file.retain(|_, place| *place == Place::File);
         assert!(in_file.iter().eq(by_next.iter().filter(|(_, place)| **place == Place::File)));
     }
@@ -113,22 +119,24 @@ fn found(plan: Option<Plan<'_>>, names: &[u32], query: &Query, corpus: &Corpus) 
 
 fn found_by(
     plan: &mut Plan<'_>,
+    bits: &mut Bits,
     (skips, which): (bool, Which),
     names: &[u32],
     query: &Query,
     corpus: &Corpus,
 ) -> BTreeMap<u32, Place> {
-    let (mut found, mut bits, mut window) = (BTreeMap::new(), Bits::default(), 0);
+    let (mut found, mut window) = (BTreeMap::new(), 0);
     while let Some(next) =
         if skips { plan.next(window) } else { Some(window).filter(|at| *at < plan.windows()) }
     {
         window = next + 1;
-        if !plan.fill(next, which, &mut bits) {
+        if !plan.fill(next, which, bits) {
             continue;
         }
+        assert!(!bits.is_sure || bits.check.iter().all(|word| *word == 0));
         for (at, name) in names[next * WINDOW..].iter().take(WINDOW).enumerate() {
             let is_set = |bits: &Window| bits[at / 64] >> (at % 64) & 1 == 1;
-            let (is_any, in_file) = (is_set(&bits.anywhere), plan.in_file(at / 64, &bits));
+            let (is_any, in_file) = (is_set(&bits.anywhere), plan.in_file(at / 64, bits));
             assert!(is_any || !is_set(&bits.check));
             let place = if in_file >> (at % 64) & 1 == 1 { Place::File } else { Place::Folder };
             let place = if is_set(&bits.check) {
@@ -172,6 +180,7 @@ proptest! {
         let (built_again, merged_again) = (decoded(&built), decoded(&merged));
         let pieces = [&built, &merged, &built_again, &merged_again];
         prop_assert!(pieces.iter().all(|piece| is_in_order(piece, &corpus)));
+        let mut bits = Bits::default();
         for query in queries.iter().filter_map(|query| Query::parse(query).ok()) {
             for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
                 let Some(query) = query.read_as(how) else { continue };
@@ -179,10 +188,10 @@ proptest! {
                 let all = corpus.iter().filter(|(_, known)| has_kind(known));
                 let all = all.filter_map(|(name, known)| Some((*name, query.find(&NameTerms::of(&known.path))?)));
                 let all: BTreeMap<u32, Place> = all.collect();
-                prop_assert_eq!(&found(table.plan(&query, kind), table.names(), &query, &corpus), &all);
+                prop_assert_eq!(&found(table.plan(&query, kind), &mut bits, table.names(), &query, &corpus), &all);
                 let kept = all.into_iter().filter(|(name, _)| corpus[name].standing.is_some()).collect();
                 for piece in pieces {
-                    let found = found(piece.plan(&query, kind), piece.names(), &query, &corpus);
+                    let found = found(piece.plan(&query, kind), &mut bits, piece.names(), &query, &corpus);
                     prop_assert_eq!(&found, &kept, "{:?}", query);
                 }
             }
@@ -283,6 +292,7 @@ fn a_piece_of_many_names_finds_them_as_well() {
             && !told.postings.may_have(*list, Some(1))
     });
     assert_eq!(of_audio.count(), 1, "the ready list of `qa`");
+    let mut bits = Bits::default();
     for (text, kind) in [
         ("qa", Some(Kind::Audio)),
         ("qa", Some(Kind::Video)),
@@ -297,6 +307,9 @@ fn a_piece_of_many_names_finds_them_as_well() {
         ("w1* x2* -other", None),
         ("x17 OR common w", None),
         ("\"x 17 z\"", None),
+        ("\"x 17 z\" OR \"other common\"", None),
+        ("\"other common\" OR \"common w\"", None),
+        ("w*", None),
         ("peer:x", None),
         ("peer:x", Some(Kind::Image)),
         ("comon", None),
@@ -310,7 +323,7 @@ fn a_piece_of_many_names_finds_them_as_well() {
             let all: BTreeMap<u32, Place> = all.collect();
             for piece in [&merged, &decoded, &told] {
                 assert!(
-                    found(piece.plan(&query, kind), piece.names(), &query, &corpus) == all,
+                    found(piece.plan(&query, kind), &mut bits, piece.names(), &query, &corpus) == all,
                     "{text} {how:?}"
                 );
             }

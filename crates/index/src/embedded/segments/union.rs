@@ -140,10 +140,11 @@ impl<'a> Union<'a> {
         is_any
     }
 
-    /// Reads what the long lists have from a window on, of more windows than the time before.
+    /// Reads what the long lists have from a window on: where that is the next, of twice as many windows as the time before.
     fn read_stretch(&mut self, window: usize) {
         let Stretch { windows, anywhere, in_file } = &mut self.stretch;
-        let len = (windows.len() * 2).clamp(STRETCH.0, STRETCH.1);
+        let len =
+            if window == windows.end { (windows.len() * 2).clamp(STRETCH.0, STRETCH.1) } else { STRETCH.0 };
         *windows = window..window + len;
         for bits in [&mut *anywhere, in_file] {
             bits.clear();
@@ -279,7 +280,8 @@ impl<'a> Cursor<'a> {
             match values.first().zip(values.last()) {
                 Some((first, _)) if window_of(*first) >= window => return Some(window_of(*first)),
                 Some((_, last)) if window_of(*last) >= window => {
-                    self.at += values.partition_point(|value| window_of(*value) < window);
+                    // A damaged block may not ascend, and is passed over all the same.
+                    self.at += values.partition_point(|value| window_of(*value) < window).max(1);
                 }
                 _ => {
                     if self.block >= self.list.blocks() {
@@ -446,41 +448,58 @@ mod tests {
     use super::super::postings::{KindSet, Writer};
     use super::*;
 
-    fn filled(union: &mut Union<'_>, windows: usize, which: Which) -> Vec<(Window, Window)> {
-        let window = |window| {
-            let (mut anywhere, mut in_file) = ([0; WINDOW_WORDS], [0; WINDOW_WORDS]);
-            union.fill(window, which, &mut anywhere, &mut in_file);
-            (anywhere, in_file)
-        };
-        (0..windows).map(window).collect()
+    const NAMES: usize = 1_600_000;
+
+    /// The names of a list: how many, how far apart, and from where on every third is in a file's own name, so that many
+    /// blocks have none.
+    type Names = (usize, usize, usize);
+
+    fn values((count, step, in_file_from): Names) -> Vec<u32> {
+        let value = |at: usize| u32::from(at > in_file_from && at.is_multiple_of(3));
+        let names = (0..count).zip((0..NAMES).step_by(step));
+        names.map(|(at, name)| u32::try_from(name).unwrap() << 1 | value(at)).collect()
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn what_is_in_the_files_own_names_is_found_without_the_rest(
-            lists in prop::collection::vec((0..4_000_usize, 1..40_u32, 0..2_000_usize), 1..3 * MANY),
+        fn a_window_has_the_names_of_every_list_however_it_is_come_to(
+            lists in prop::collection::vec((0..4_000_usize, 1..400_usize, 0..2_000_usize), 1..3 * MANY),
+            asked in prop::collection::vec((0..3_usize, any::<bool>(), 0..3_usize), 1..100),
         ) {
-            const NAMES: u32 = 160_000;
-            let mut writer = Writer::new(NAMES as usize, 0);
-            for (count, step, in_file_from) in &lists {
-                // From some place on every third is in a file's own name, so that many blocks have none.
-                let value = |at: usize| u32::from(at > *in_file_from && at.is_multiple_of(3));
-                let names = (0..*count).zip((0..NAMES).step_by(*step as usize));
-                let values: Vec<_> = names.map(|(at, name)| name << 1 | value(at)).collect();
+            let windows = NAMES.div_ceil(WINDOW);
+            let none = || vec![[0; WINDOW_WORDS]; windows];
+            let (mut anywhere, mut in_file, mut writer) = (none(), none(), Writer::new(NAMES, 0));
+            for list in &lists {
+                let values = values(*list);
+                let windows = values.iter().map(|value| (window_of(*value), *value));
+                windows.for_each(|(at, value)| scatter(value, &mut anywhere[at], &mut in_file[at]));
                 writer.push(&values, KindSet::ALL);
             }
-            let postings = writer.finish();
-            let windows = (NAMES as usize).div_ceil(WINDOW_WORDS * 64);
-            let mut union = Union::default();
+            let (postings, mut union, mut window) = (writer.finish(), Union::default(), 0);
             (0..).take(lists.len()).for_each(|number| union.add(postings.list(number)));
             let mut union = union.ready(windows);
-            let all = filled(&mut union, windows, Which::All);
-            union.rewind();
-            let in_file = filled(&mut union, windows, Which::InFile);
-            for ((_, file), (_, only)) in all.iter().zip(&in_file) {
-                prop_assert!(file == only);
+            for (gap, asks_next, which) in asked {
+                window += gap;
+                if asks_next {
+                    let next = union.next(window).unwrap_or(windows);
+                    prop_assert!((window..next.min(windows)).all(|at| anywhere[at] == [0; WINDOW_WORDS]));
+                    window = next;
+                }
+                if window >= windows {
+                    break;
+                }
+                let which = [Which::All, Which::Anywhere, Which::InFile][which];
+                let (mut any, mut file) = ([0; WINDOW_WORDS], [0; WINDOW_WORDS]);
+                let is_any = union.fill(window, which, &mut any, &mut file);
+                let wanted = if which == Which::InFile { &in_file[window] } else { &anywhere[window] };
+                prop_assert!(which == Which::InFile || any == *wanted);
+                prop_assert!(which == Which::Anywhere || file == in_file[window]);
+                prop_assert!(any.iter().zip(wanted).all(|(any, wanted)| wanted & !any == 0));
+                prop_assert!(any.iter().zip(&anywhere[window]).all(|(any, all)| any & !all == 0));
+                prop_assert!(is_any || *wanted == [0; WINDOW_WORDS]);
+                window += 1;
             }
         }
     }
