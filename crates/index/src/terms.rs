@@ -25,7 +25,7 @@ use unicode_normalization::UnicodeNormalization;
 pub use cut::is_cjk;
 use cut::{Span, cut};
 pub use fold::fold;
-pub(crate) use fold::{begins_piece, fold_into};
+pub(crate) use fold::{begins_piece, fold_into, folds_in_place};
 
 /// The terms of a share path in their order, the folders' first. Reading another path into it reuses its memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -44,6 +44,12 @@ pub(crate) fn begins_piece(c: char) -> bool {
     c.is_ascii() || alone(c).is_some() || letters(std::iter::once(c)).next().is_some_and(is_apart)
 }
 
+/// Whether each character folds by itself, to one of as many bytes: what is told of the folded text is told of the text.
+pub(crate) fn folds_in_place(text: &str) -> bool {
+    let is_in_place = |c: char, to: Alone| to.second.is_none() && to.first.len_utf8() == c.len_utf8();
+    text.chars().all(|c| c.is_ascii() || alone(c).is_some_and(|to| is_in_place(c, to)))
+}
+
 /// Appends text that folds letter by letter; `false` where it does not, having appended some of it.
 fn push_alone(text: &str, folded: &mut String) -> bool {
     text.chars().all(|c| match alone(c) {
