@@ -280,7 +280,9 @@ fn announced(seen: SocketAddr, listens: SocketAddr) -> String {
     let (seen_ip, listens_ip) = (seen.ip().to_canonical(), listens.ip().to_canonical());
     let is_anywhere = listens_ip.is_unspecified();
     match (seen_ip.is_loopback(), listens_ip.is_loopback()) {
-        (true, true) => format!("announced: this machine alone reaches this peer, at {seen}"),
+        (true, true) if seen_ip == listens_ip => {
+            format!("announced: this machine alone reaches this peer, at {seen}")
+        }
         (true, _) if is_anywhere => {
             let port = seen.port();
             format!(
@@ -352,7 +354,10 @@ mod tests {
         );
         assert!(told(local, local).contains("this machine alone"));
         assert!(told(local, any).contains("others at port 18965 of the index's address"));
-        for (seen, listens, whom) in [(local, nas, "programs of this machine"), (nas, local, "others")] {
+        let this_machine = "programs of this machine";
+        for (seen, listens, whom) in
+            [(local, nas, this_machine), (local, "[::1]:18965", this_machine), (nas, local, "others")]
+        {
             let warning = told(seen, listens);
             assert!(warning.starts_with(&format!("warning: the index sends {whom} to {seen}")), "{warning}");
             assert!(warning.contains("hint: share with `--listen 0.0.0.0:18965`"), "{warning}");

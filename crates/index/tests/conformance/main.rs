@@ -15,6 +15,7 @@ mod fixture;
 mod model;
 
 use engine::{ENGINES, Home};
+use peerage_index::Index;
 
 /// Makes a test of each story.
 macro_rules! every_engine {
@@ -48,7 +49,6 @@ every_engine! { story:
     the_orders_look_at_every_name_that_matches
     words_are_read_more_loosely_only_where_nothing_matches
     pages_stay_good_while_things_change
-    a_new_file_is_found_where_a_search_is_cut_short
     lists_show_what_was_asked_for
     names_in_every_script_are_found
     a_content_with_too_many_names_is_still_listed_whole
@@ -66,6 +66,12 @@ fn random_lives_agree_with_the_model() {
         println!("engine: {}", engine.name);
         random::lives_agree_with_the_model(engine);
     }
+}
+
+/// Only where new names are not flushed at once: in a segment they stand behind what more peers have.
+#[test]
+fn a_new_file_is_found_where_a_search_is_cut_short() {
+    story::a_new_file_is_found_where_a_search_is_cut_short(&Index::embedded());
 }
 
 #[test]

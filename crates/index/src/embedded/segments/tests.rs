@@ -256,6 +256,30 @@ fn ask_everything(segment: &Segment, query: &str) {
     Segment::merge(&[Arc::clone(&again), again], &[standings.clone(), standings], &AtomicBool::new(false));
 }
 
+/// What a piece of many names is asked.
+const ASKED_OF_MANY: [(&str, Option<Kind>); 20] = [
+    ("qa", Some(Kind::Audio)),
+    ("qa", Some(Kind::Video)),
+    ("common q", Some(Kind::Audio)),
+    ("abc", Some(Kind::Image)),
+    ("common", None),
+    ("common other", None),
+    ("x17 ", None),
+    ("w1a", Some(Kind::Video)),
+    ("mp3", None),
+    ("w", None),
+    ("w1* x2* -other", None),
+    ("x17 OR common w", None),
+    ("\"x 17 z\"", None),
+    ("\"x 17 z\" OR \"other common\"", None),
+    ("\"other common\" OR \"common w\"", None),
+    ("w*", None),
+    ("peer:x", None),
+    ("peer:x", Some(Kind::Image)),
+    ("comon", None),
+    ("omo", None),
+];
+
 /// Names enough for several windows, packed lists, bitmaps and ready beginnings, each with its words at its own pace.
 #[test]
 fn a_piece_of_many_names_finds_them_as_well() {
@@ -293,28 +317,7 @@ fn a_piece_of_many_names_finds_them_as_well() {
     });
     assert_eq!(of_audio.count(), 1, "the ready list of `qa`");
     let mut bits = Bits::default();
-    for (text, kind) in [
-        ("qa", Some(Kind::Audio)),
-        ("qa", Some(Kind::Video)),
-        ("common q", Some(Kind::Audio)),
-        ("abc", Some(Kind::Image)),
-        ("common", None),
-        ("common other", None),
-        ("x17 ", None),
-        ("w1a", Some(Kind::Video)),
-        ("mp3", None),
-        ("w", None),
-        ("w1* x2* -other", None),
-        ("x17 OR common w", None),
-        ("\"x 17 z\"", None),
-        ("\"x 17 z\" OR \"other common\"", None),
-        ("\"other common\" OR \"common w\"", None),
-        ("w*", None),
-        ("peer:x", None),
-        ("peer:x", Some(Kind::Image)),
-        ("comon", None),
-        ("omo", None),
-    ] {
+    for (text, kind) in ASKED_OF_MANY {
         for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
             let Some(query) = Query::parse(text).unwrap().read_as(how) else { continue };
             let all = corpus.iter().filter(|(_, known)| known.standing.is_some());
