@@ -7,7 +7,7 @@
 //! where they can tell, else one by one.
 //!
 //! **Budgets.** A search that would have to look at too much ends early and says that there is more: it is then of what it
-//! looked at, the most shared of each part, the largest part first.
+//! looked at, the most shared of each part, the largest part first. New names are looked at in any case.
 //!
 //! Invariants: a page depends on nothing but what is registered and its parameters, unless a budget ended. A later page
 //! reads the words as the first did, even when something else would match by then.
