@@ -101,12 +101,7 @@ impl<'a> Union<'a> {
         is_any |= self.fill_long(window, which, anywhere, in_file);
         for (any, file) in &self.maps {
             let words = |map: &'a [u64]| map.get(window * WINDOW_WORDS..).unwrap_or_default();
-            let any = if which == Which::InFile { words(file) } else { words(any) };
-            anywhere.iter_mut().zip(any).for_each(|(to, word)| *to |= word);
-            if which != Which::Anywhere {
-                in_file.iter_mut().zip(words(file)).for_each(|(to, word)| *to |= word);
-            }
-            is_any |= any.iter().take(WINDOW_WORDS).any(|word| *word != 0);
+            is_any |= add_words((words(any), words(file)), which, anywhere, in_file);
         }
         is_any
     }
@@ -123,7 +118,7 @@ impl<'a> Union<'a> {
             self.read_stretch(window);
         }
         if self.stretch.windows.contains(&window) {
-            return self.stretch.fill(window, which, anywhere, in_file);
+            return add_words(self.stretch.words(window), which, anywhere, in_file);
         }
         let mut is_any = false;
         for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
@@ -183,7 +178,7 @@ impl<'a> Union<'a> {
         let are_few = self.cursors.len() <= ASKED_MAX;
         for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
             if *next < window {
-                *next = if are_few { cursor.next(window).unwrap_or(NEVER) } else { window };
+                *next = if are_few { cursor.seek(window).unwrap_or(NEVER) } else { window };
             }
             first = first.min(*next);
         }
@@ -199,20 +194,31 @@ impl<'a> Union<'a> {
 }
 
 impl Stretch {
-    fn fill<'a>(&'a self, window: usize, which: Which, anywhere: &mut Window, in_file: &mut Window) -> bool {
+    /// The words of one of its windows.
+    fn words(&self, window: usize) -> (&[u64], &[u64]) {
         let start = (window - self.windows.start) * WINDOW_WORDS;
-        let words = |of: &'a [u64]| of.get(start..start + WINDOW_WORDS).unwrap_or_default();
-        let file = words(&self.in_file);
-        let any = if which == Which::InFile { file } else { words(&self.anywhere) };
-        let all = anywhere.iter_mut().zip(any).fold(0, |all, (to, word)| {
-            *to |= word;
-            all | word
-        });
-        if which != Which::Anywhere {
-            in_file.iter_mut().zip(file).for_each(|(to, word)| *to |= word);
-        }
-        all != 0
+        let words = start..start + WINDOW_WORDS;
+        (self.anywhere.get(words.clone()).unwrap_or_default(), self.in_file.get(words).unwrap_or_default())
     }
+}
+
+/// Adds words that begin with a window's, of names with a term and of those with it in the file's own name, and tells whether
+/// there are any.
+fn add_words(
+    (any, file): (&[u64], &[u64]),
+    which: Which,
+    anywhere: &mut Window,
+    in_file: &mut Window,
+) -> bool {
+    let any = if which == Which::InFile { file } else { any };
+    let all = anywhere.iter_mut().zip(any).fold(0, |all, (to, word)| {
+        *to |= word;
+        all | word
+    });
+    if which != Which::Anywhere {
+        in_file.iter_mut().zip(file).for_each(|(to, word)| *to |= word);
+    }
+    all != 0
 }
 
 /// Puts values in the order of their windows. Within a window no order is needed, so that many are only counted.
@@ -313,10 +319,6 @@ impl<'a> Cursor<'a> {
             break;
         }
         self.block = low.min(blocks);
-    }
-
-    fn next(&mut self, window: usize) -> Option<usize> {
-        self.seek(window)
     }
 
     fn fill(&mut self, window: usize, mut take: impl FnMut(&[u32])) -> Filled {
