@@ -14,6 +14,7 @@
 
 mod marks;
 mod mask;
+mod walk;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -24,12 +25,14 @@ use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
 use peerage_wire::limits;
 
 use mask::{Bar, Mask};
+use walk::Part;
+pub(super) use walk::Cores;
 
 use super::arena::{ContentKey, NameKey};
 use super::contents::{Content, hash_prefix};
 use super::filter::Filter;
 use super::listing::page_rows;
-use super::segments::{Bits, Plan, Segment, WINDOW, Which, ones};
+use super::segments::{Bits, WINDOW, ones};
 use super::state::State;
 use crate::cursor::Cursor;
 use crate::query::{Highlighter, Place, Plain, Query, lower_into};
@@ -55,6 +58,7 @@ const WINDOWS_MAX: usize = 4_096;
 impl State {
     pub(super) fn search(&self, params: &SearchParams) -> Result<Page<Hit>> {
         let query = Query::parse(&params.q)?;
+        let _core = self.cores.enter();
         let search = Search {
             state: self,
             filter: Filter::of(self, params, &query),
@@ -92,31 +96,22 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn page(&self, query: &Query, how: Matched, after: Option<&Standing>) -> Page<Hit> {
-        let mut tally = Tally {
-            search: self,
-            query,
-            after,
-            best: BTreeSet::new(),
-            seen: HashSet::new(),
-            counted_last: None,
-            stood: HashSet::new(),
-            total: 0,
-            is_exact: true,
-            looked_at: 0,
-            windows: 0,
-            read: 0,
-            asks_for_neighbours: query.asks_for_neighbours(),
-            plain: query.plain(),
-            lower: Vec::new(),
-            terms: NameTerms::default(),
-            near: Vec::new(),
-        };
+        let mut tally = Tally::new(self, query, after);
         match self.filter.few() {
             Some(contents) => contents.into_iter().for_each(|key| tally.look_at_content(key)),
             None => tally.look_through_the_text(),
         }
         tally.page(how)
     }
+}
+
+/// What a search has cost so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    windows: usize,
+    looked_at: usize,
+    /// What reading names has cost.
+    read: usize,
 }
 
 /// What was found so far.
@@ -132,11 +127,10 @@ struct Tally<'a> {
     /// Contents whose standing by all their names was worked out.
     stood: HashSet<ContentKey>,
     total: u64,
+    /// What others that search for the same have counted as well is at least this, where there are any.
+    total_of_all: u64,
     is_exact: bool,
-    looked_at: usize,
-    windows: usize,
-    /// What reading names has cost.
-    read: usize,
+    spent: Spent,
     asks_for_neighbours: bool,
     plain: Option<Plain<'a>>,
     /// A path, lower-cased.
@@ -146,74 +140,38 @@ struct Tally<'a> {
     near: Vec<usize>,
 }
 
-/// A part of the text index as one query sees it.
-struct Part<'a> {
-    names: &'a [u32],
-    contents: &'a [u32],
-    segment: Option<&'a Segment>,
-    plan: Plan<'a>,
+impl Spent {
+    const fn is_all(self) -> bool {
+        self.windows >= WINDOWS_MAX || self.looked_at >= LOOKED_AT_MAX || self.read >= READ_MAX
+    }
+
+    /// Adds what another spent since some time before.
+    const fn add(&mut self, now: Self, before: Self) {
+        self.windows += now.windows - before.windows;
+        self.looked_at += now.looked_at - before.looked_at;
+        self.read += now.read - before.read;
+    }
 }
 
 impl<'a> Tally<'a> {
-    fn look_through_the_text(&mut self) {
-        let mut bits = Bits::default();
-        let mut parts = self.parts();
-        // The largest part has the most shared contents: after it most of the others' are left out. New names come first
-        // where the search is likely to be cut short, so that it has them.
-        let windows: usize = parts.iter().map(|part| part.plan.windows()).sum();
-        let is_quick =
-            self.counts_by_marks() && parts.iter().all(|part| part.plan.is_sure()) && windows < WINDOWS_MAX;
-        parts.sort_by_key(|part| (part.segment.is_some() != is_quick, Reverse(part.names.len())));
-        let news = parts.iter().position(|part| is_quick && part.segment.is_none());
-        for (at, part) in parts.iter_mut().enumerate() {
-            if news == Some(at) {
-                // They are found in any case: a budget that ended was for the others.
-                (self.windows, self.looked_at, self.read) = (0, 0, 0);
-            }
-            self.look_through(part, &mut bits);
-        }
-    }
-
-    fn parts(&self) -> Vec<Part<'a>> {
-        let (text, kind) = (&self.search.state.text, self.search.filter.one_kind());
-        let segments = text.segments.iter().map(|held| held.segment.as_ref()).filter_map(|segment| {
-            let plan = segment.plan(self.query, kind)?;
-            let (names, contents) = (segment.names(), segment.contents());
-            Some(Part { names, contents, segment: Some(segment), plan })
-        });
-        let memtables = text.frozen.iter().map(AsRef::as_ref).chain([&text.memtable]);
-        let memtables = memtables.filter_map(|memtable| {
-            let plan = memtable.plan(self.query, kind)?;
-            Some(Part { names: memtable.names(), contents: memtable.contents(), segment: None, plan })
-        });
-        segments.chain(memtables).collect()
-    }
-
-    fn look_through(&mut self, part: &mut Part<'a>, bits: &mut Bits) {
-        let mut window = 0;
-        while let Some(next) = part.plan.next(window) {
-            window = next + 1;
-            if !self.may_go_on() {
-                return;
-            }
-            // What is counted is looked for everywhere.
-            let (mask, counts) = (Mask::of(part, self.bar(), next), self.is_counting());
-            let by_marks = part.segment.filter(|_| self.counts_by_marks());
-            let which = match (counts, by_marks) {
-                (true, Some(_)) if mask.is_empty() => Which::Anywhere,
-                (false, _) if mask.is_empty() => continue,
-                (false, _) if !mask.has_folders() => Which::InFile,
-                _ => Which::All,
-            };
-            if !part.plan.fill(next, which, bits) {
-                continue;
-            }
-            self.windows += 1;
-            let mask = Some(&mask).filter(|_| !counts);
-            match by_marks {
-                Some(segment) => self.look_by_marks(part, segment, (next, which, mask), bits),
-                None => self.look_at_all(part, (next, mask), bits),
-            }
+    fn new(search: &'a Search<'a>, query: &'a Query, after: Option<&'a Standing>) -> Self {
+        Self {
+            search,
+            query,
+            after,
+            best: BTreeSet::new(),
+            seen: HashSet::new(),
+            counted_last: None,
+            stood: HashSet::new(),
+            total: 0,
+            total_of_all: 0,
+            is_exact: true,
+            spent: Spent::default(),
+            asks_for_neighbours: query.asks_for_neighbours(),
+            plain: query.plain(),
+            lower: Vec::new(),
+            terms: NameTerms::default(),
+            near: Vec::new(),
         }
     }
 
@@ -302,13 +260,13 @@ impl<'a> Tally<'a> {
 
     /// Whether there is budget left; where there is none, what is found is of the most shared.
     fn may_go_on(&mut self) -> bool {
-        let may = self.windows < WINDOWS_MAX && self.looked_at < LOOKED_AT_MAX && self.read < READ_MAX;
+        let may = !self.spent.is_all();
         self.is_exact &= may;
         may
     }
 
     fn is_counting(&self) -> bool {
-        self.search.sort != Sort::Rank || self.total <= limits::TOTAL_EXACT_MAX
+        self.search.sort != Sort::Rank || self.total.max(self.total_of_all) <= limits::TOTAL_EXACT_MAX
     }
 
     /// The last of the page, where it is full.
@@ -333,7 +291,7 @@ impl<'a> Tally<'a> {
         (content_key, content): (ContentKey, &'a Content),
         (place, must_check, is_counted): (Place, bool, bool),
     ) {
-        self.looked_at += 1;
+        self.spent.looked_at += 1;
         if !self.is_counting() && self.worst().is_some_and(|worst| is_behind(content, worst)) {
             return;
         }
@@ -477,11 +435,11 @@ impl<'a> Tally<'a> {
             lower_into(bytes, &mut self.lower);
             let place = if is_ascii { plain.find(&self.lower) } else { plain.find_surely(&self.lower) };
             if is_ascii || place.is_some() {
-                self.read += if self.asks_for_neighbours { READ_PLAIN } else { READ_ELSE };
+                self.spent.read += if self.asks_for_neighbours { READ_PLAIN } else { READ_ELSE };
                 return place;
             }
         }
-        self.read += match (self.asks_for_neighbours, is_ascii) {
+        self.spent.read += match (self.asks_for_neighbours, is_ascii) {
             (false, _) => READ_ELSE,
             (true, true) => READ,
             (true, false) => READ_OTHER,

@@ -20,6 +20,7 @@ use super::contents::{Content, Contents};
 use super::manifest::{Manifest, Odd};
 use super::names::{Name, Names, clamp_time};
 use super::peers::Peers;
+use super::search::Cores;
 use super::segments::{Memtable, Segment, Standing, size_class};
 use super::sources::{List, Sources};
 use crate::Moment;
@@ -52,6 +53,7 @@ pub(super) struct State {
     pub(super) dead_names_max: usize,
     /// Whether a snapshot is being taken, in which what the first said of a size is written after who agreed with it.
     pub(super) keeps_sizes: bool,
+    pub(super) cores: Cores,
 }
 
 /// The parts of the text index.

@@ -136,7 +136,7 @@ impl<'a> Tally<'a> {
         let at =
             unsure.flat_map(|(word, unsure)| ones(unsure).map(move |bit| window * WINDOW + word * 64 + bit));
         let names = at.filter_map(|at| part.names.get(at)).map(|name| NameKey::from(*name));
-        let names = names.take(READ_MAX.saturating_sub(self.read));
+        let names = names.take(READ_MAX.saturating_sub(self.spent.read));
         self.search.state.warm_names(&names.collect::<Vec<_>>());
     }
 

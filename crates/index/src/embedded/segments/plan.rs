@@ -32,7 +32,7 @@ pub(super) trait Words {
 }
 
 /// A query, ready to be asked of one piece.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::embedded) struct Plan<'a> {
     names: usize,
     kind: Option<(Kind, [&'a [u64]; 3])>,
@@ -50,14 +50,14 @@ pub(in crate::embedded) struct Plan<'a> {
     in_file: Vec<&'a [u64]>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Scratch {
     clause: Bits,
     run: Bits,
     set: Bits,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct RunPlan<'a> {
     /// A name must have a term of each.
     sets: Vec<Union<'a>>,
@@ -67,7 +67,7 @@ struct RunPlan<'a> {
     certainty: Certainty<'a>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Certainty<'a> {
     /// Names that have the terms match.
     Sure,
@@ -106,6 +106,12 @@ impl<'a> Plan<'a> {
     /// How many windows the piece has.
     pub(in crate::embedded) const fn windows(&self) -> usize {
         self.names.div_ceil(WINDOW)
+    }
+
+    /// About how many names the shortest of the lists has that have to be gone through.
+    pub(in crate::embedded) fn count(&self) -> usize {
+        let of_clause = |runs: &Vec<RunPlan<'_>>| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add);
+        self.clauses.iter().map(of_clause).min().unwrap_or(self.names)
     }
 
     /// Whether no name has to be checked.

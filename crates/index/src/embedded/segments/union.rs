@@ -5,6 +5,7 @@
 //! Invariant: windows are asked for in ascending order, until rewound.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::postings::{Body, List, PACKED, Packed, scatter, scatter_all, set, set_all, window_of};
 use super::{WINDOW, WINDOW_WORDS, Window};
@@ -17,9 +18,10 @@ const MANY: usize = 8;
 const STRETCH: (usize, usize) = (4, 64);
 
 /// The names that have any of some terms.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Union<'a> {
-    gathered: Vec<u32>,
+    /// Shared with those that go through the same names beside this one.
+    gathered: Arc<Vec<u32>>,
     /// Where the window last asked for begins in what is gathered.
     position: usize,
     cursors: Vec<Cursor<'a>>,
@@ -32,7 +34,7 @@ pub(super) struct Union<'a> {
 }
 
 /// What many long lists have in some windows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Stretch {
     windows: Range<usize>,
     anywhere: Vec<u64>,
@@ -43,7 +45,10 @@ impl<'a> Union<'a> {
     pub(super) fn add(&mut self, list: List<'a>) {
         self.count += list.count;
         match list.body {
-            Body::Short(_) => list.for_each(|value| self.gathered.push(value)),
+            Body::Short(_) => {
+                let gathered = Arc::make_mut(&mut self.gathered);
+                list.for_each(|value| gathered.push(value));
+            }
             Body::Packed(packed) => {
                 self.cursors.push(Cursor::new(packed));
                 self.nexts.push(0);
@@ -54,12 +59,12 @@ impl<'a> Union<'a> {
 
     pub(super) fn add_value(&mut self, value: u32) {
         self.count += 1;
-        self.gathered.push(value);
+        Arc::make_mut(&mut self.gathered).push(value);
     }
 
     /// Has to be called when all is added, before anything is asked.
     pub(super) fn ready(mut self, windows: usize) -> Self {
-        sort_by_window(&mut self.gathered, windows);
+        sort_by_window(Arc::make_mut(&mut self.gathered), windows);
         self
     }
 
@@ -245,7 +250,7 @@ fn sort_by_window(values: &mut Vec<u32>, windows: usize) {
 }
 
 /// A place in a packed list: of an unpacked block the first value that was not given yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Cursor<'a> {
     list: Packed<'a>,
     block: usize,

@@ -1,0 +1,227 @@
+//! The way through the text index: its parts, the largest first, and their windows from the front.
+//!
+//! A search that has much before it is helped by a second thread, where there is a core that no search uses: both take
+//! some windows at a time from the same list, and what they found is put together.
+//!
+//! Invariant: what two find is what one would find, but for what a budget left out. Each keeps the best of what it looked
+//! at, which are among the best of all only if they are among its own; a content that both met has the same standing
+//! with either, and is counted once.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use parking_lot::Mutex;
+
+use super::super::segments::{Bits, Plan, Segment, Which};
+use super::mask::Mask;
+use super::{Spent, Tally, WINDOWS_MAX};
+
+/// Windows taken at a time.
+const STEP: usize = 16;
+
+/// A part of the text index as one query sees it.
+#[derive(Clone)]
+pub(super) struct Part<'a> {
+    pub(super) names: &'a [u32],
+    pub(super) contents: &'a [u32],
+    pub(super) segment: Option<&'a Segment>,
+    pub(super) plan: Plan<'a>,
+}
+
+/// How many cores there are, and how many threads search.
+#[derive(Debug)]
+pub(in super::super) struct Cores {
+    all: usize,
+    busy: AtomicUsize,
+}
+
+/// A thread that searches, as long as it does.
+pub(super) struct Busy<'a>(&'a Cores);
+
+impl Default for Cores {
+    fn default() -> Self {
+        Self { all: thread::available_parallelism().map_or(1, Into::into), busy: AtomicUsize::new(0) }
+    }
+}
+
+impl Cores {
+    pub(super) fn enter(&self) -> Busy<'_> {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(self)
+    }
+
+    /// One more, where a core is free.
+    fn try_enter(&self) -> Option<Busy<'_>> {
+        let more = |busy| (busy < self.all).then_some(busy + 1);
+        self.busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Busy(self))
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Windows of parts by their places, to be taken some at a time.
+struct Steps {
+    all: Vec<(usize, Range<usize>)>,
+    next: AtomicUsize,
+    /// What all who take steps have counted at least, and spent.
+    sums: Mutex<(u64, Spent)>,
+}
+
+impl Steps {
+    fn of(parts: &[Part<'_>]) -> Self {
+        let steps = |(at, part): (usize, &Part<'_>)| {
+            let windows = part.plan.windows();
+            (0..windows).step_by(STEP).map(move |first| (at, first..(first + STEP).min(windows)))
+        };
+        Self {
+            all: parts.iter().enumerate().flat_map(steps).collect(),
+            next: AtomicUsize::new(0),
+            sums: Mutex::default(),
+        }
+    }
+
+    fn take(&self) -> Option<(usize, Range<usize>)> {
+        self.all.get(self.next.fetch_add(1, Ordering::Relaxed)).cloned()
+    }
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn look_through_the_text(&mut self) {
+        let mut bits = Bits::default();
+        let (mut pieces, mut news) = (self.pieces(), self.news());
+        // New names come first where the search is likely to be cut short, so that it has them.
+        let windows: usize = pieces.iter().chain(&news).map(|part| part.plan.windows()).sum();
+        let is_quick = self.counts_by_marks()
+            && pieces.iter().chain(&news).all(|part| part.plan.is_sure())
+            && windows < WINDOWS_MAX;
+        if !is_quick {
+            news.iter_mut().for_each(|part| self.look_through(part, 0..usize::MAX, &mut bits));
+        }
+        self.look_through_pieces(&mut pieces, &mut bits);
+        if is_quick {
+            // They are found in any case: a budget that ended was for the others.
+            self.spent = Spent::default();
+            news.iter_mut().for_each(|part| self.look_through(part, 0..usize::MAX, &mut bits));
+        }
+    }
+
+    /// The segments, the largest first: it has the most shared contents, so that most of the others' are left out.
+    fn pieces(&self) -> Vec<Part<'a>> {
+        let (text, kind) = (&self.search.state.text, self.search.filter.one_kind());
+        let segments = text.segments.iter().map(|held| held.segment.as_ref()).filter_map(|segment| {
+            let plan = segment.plan(self.query, kind)?;
+            let (names, contents) = (segment.names(), segment.contents());
+            Some(Part { names, contents, segment: Some(segment), plan })
+        });
+        let mut pieces: Vec<_> = segments.collect();
+        pieces.sort_by_key(|part| Reverse(part.names.len()));
+        pieces
+    }
+
+    /// New names.
+    fn news(&self) -> Vec<Part<'a>> {
+        let (text, kind) = (&self.search.state.text, self.search.filter.one_kind());
+        let memtables = text.frozen.iter().map(AsRef::as_ref).chain([&text.memtable]);
+        let memtables = memtables.filter_map(|memtable| {
+            let plan = memtable.plan(self.query, kind)?;
+            Some(Part { names: memtable.names(), contents: memtable.contents(), segment: None, plan })
+        });
+        memtables.collect()
+    }
+
+    fn look_through_pieces(&mut self, pieces: &mut [Part<'a>], bits: &mut Bits) {
+        let steps = Steps::of(pieces);
+        // The first windows are looked through alone: they have most of the page.
+        if let Some((at, windows)) = steps.take() {
+            self.look_through(&mut pieces[at], windows, bits);
+        }
+        *steps.sums.lock() = (self.total, self.spent);
+        let is_long = self.is_counting() && pieces.iter().map(Part::work).sum::<usize>() > 20_000;
+        let core = is_long.then(|| self.search.state.cores.try_enter()).flatten();
+        if core.is_none() {
+            return self.take_steps(pieces, &steps, bits);
+        }
+        let mut theirs = pieces.to_vec();
+        let mut beside = Self {
+            best: self.best.clone(),
+            spent: self.spent,
+            ..Self::new(self.search, self.query, self.after)
+        };
+        thread::scope(|scope| {
+            let help = || beside.take_steps(&mut theirs, &steps, &mut Bits::default());
+            // Where no thread can be had, the search is done alone.
+            let helper = thread::Builder::new().name("search".to_owned()).spawn_scoped(scope, help);
+            self.take_steps(pieces, &steps, bits);
+            drop(helper); // the scope waits for it
+        });
+        self.add(beside);
+    }
+
+    fn take_steps(&mut self, pieces: &mut [Part<'a>], steps: &Steps, bits: &mut Bits) {
+        while let Some((at, windows)) = steps.take() {
+            let (total, spent) = (self.total_alone(), self.spent);
+            self.look_through(&mut pieces[at], windows, bits);
+            let mut sums = steps.sums.lock();
+            sums.0 += self.total_alone() - total;
+            sums.1.add(self.spent, spent);
+            (self.total_of_all, self.spent) = *sums;
+        }
+    }
+
+    /// Contents that nobody else can have counted: those of one name.
+    fn total_alone(&self) -> u64 {
+        self.total - self.seen.len() as u64
+    }
+
+    fn look_through(&mut self, part: &mut Part<'a>, windows: Range<usize>, bits: &mut Bits) {
+        let mut window = windows.start;
+        while let Some(next) = part.plan.next(window).filter(|next| *next < windows.end) {
+            window = next + 1;
+            if !self.may_go_on() {
+                return;
+            }
+            // What is counted is looked for everywhere.
+            let (mask, counts) = (Mask::of(part, self.bar(), next), self.is_counting());
+            let by_marks = part.segment.filter(|_| self.counts_by_marks());
+            let which = match (counts, by_marks) {
+                (true, Some(_)) if mask.is_empty() => Which::Anywhere,
+                (false, _) if mask.is_empty() => continue,
+                (false, _) if !mask.has_folders() => Which::InFile,
+                _ => Which::All,
+            };
+            if !part.plan.fill(next, which, bits) {
+                continue;
+            }
+            self.spent.windows += 1;
+            let mask = Some(&mask).filter(|_| !counts);
+            match by_marks {
+                Some(segment) => self.look_by_marks(part, segment, (next, which, mask), bits),
+                None => self.look_at_all(part, (next, mask), bits),
+            }
+        }
+    }
+
+    /// Adds what was found beside this one.
+    fn add(&mut self, beside: Self) {
+        self.total += beside.total_alone();
+        self.seen.reserve(beside.seen.len());
+        for content in beside.seen {
+            self.total += u64::from(self.seen.insert(content));
+        }
+        self.is_exact &= beside.is_exact;
+        beside.best.into_iter().for_each(|(standing, content)| self.enter(standing, content));
+    }
+}
+
+impl Part<'_> {
+    /// About how many names have to be gone through.
+    fn work(&self) -> usize {
+        self.plan.count()
+    }
+}
