@@ -25,6 +25,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+// As in `peerage`, so that the index here is as fast as there.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Debug, Parser)]
 #[command(name = "peerage-bench", version, about = "Peerage beside its rivals on this machine")]
 struct Arguments {
@@ -61,7 +66,10 @@ fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Transfer(args) => transfer::run(args),
         Command::Doors(args) => doors::run(args),
-        Command::Index(args) => index::run(args),
+        Command::Index(args) => {
+            peerage_index::large_pages::begin_anew();
+            index::run(args)
+        }
         Command::Load(args) => load::run(args),
     }
 }

@@ -13,11 +13,18 @@ mod progress;
 
 use std::process::ExitCode;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = match config::parse_arguments() {
         Ok(arguments) => arguments,
         Err(failure) => return failure.report(),
     };
+    if matches!(arguments.command, Some(args::Command::Index(_))) {
+        peerage_index::large_pages::begin_anew();
+    }
     start_log(&arguments.global.log);
     match commands::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,

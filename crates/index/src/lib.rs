@@ -14,6 +14,7 @@ mod store;
 
 mod embedded;
 
+pub mod large_pages;
 pub mod query;
 pub mod terms;
 

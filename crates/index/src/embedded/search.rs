@@ -25,8 +25,8 @@ use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
 use peerage_wire::limits;
 
 use mask::{Bar, Mask};
-use walk::Part;
 pub(super) use walk::Cores;
+use walk::Part;
 
 use super::arena::{ContentKey, NameKey};
 use super::contents::{Content, hash_prefix};

@@ -19,7 +19,9 @@ use super::mask::Mask;
 use super::{Spent, Tally, WINDOWS_MAX};
 
 /// Windows taken at a time.
-const STEP: usize = 16;
+const STEP: usize = 4;
+/// Help is worth its start where at least this part of a full memtable's names have to be gone through, a thousand.
+const WORTH_PART: usize = 32;
 
 /// A part of the text index as one query sees it.
 #[derive(Clone)]
@@ -142,7 +144,8 @@ impl<'a> Tally<'a> {
             self.look_through(&mut pieces[at], windows, bits);
         }
         *steps.sums.lock() = (self.total, self.spent);
-        let is_long = self.is_counting() && pieces.iter().map(Part::work).sum::<usize>() > 20_000;
+        let names = pieces.iter().map(|part| part.plan.count()).fold(0, usize::saturating_add);
+        let is_long = self.is_counting() && names > self.search.state.memtable_names / WORTH_PART;
         let core = is_long.then(|| self.search.state.cores.try_enter()).flatten();
         if core.is_none() {
             return self.take_steps(pieces, &steps, bits);
@@ -216,12 +219,5 @@ impl<'a> Tally<'a> {
         }
         self.is_exact &= beside.is_exact;
         beside.best.into_iter().for_each(|(standing, content)| self.enter(standing, content));
-    }
-}
-
-impl Part<'_> {
-    /// About how many names have to be gone through.
-    fn work(&self) -> usize {
-        self.plan.count()
     }
 }

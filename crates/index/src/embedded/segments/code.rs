@@ -17,7 +17,7 @@ use super::{BLOCK, Damaged};
 /// Begins a piece; the version of what follows comes after it, as a digit.
 const MARK: &[u8; 7] = b"PRGTEXT";
 /// What is written.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// From this one on it is told which terms stand side by side.
 const WITH_NEIGHBOURS: u8 = 2;
 /// From this one on it is told of which kinds the names of a list are.

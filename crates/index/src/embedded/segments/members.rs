@@ -207,20 +207,17 @@ impl SizeMarks {
     /// Those whose content may be of a size that is asked for, and those whose content surely is.
     pub(in crate::embedded) fn of(&self, sizes: &Sizes) -> (u64, u64) {
         let planes = self.0.each_ref().map(|plane| plane.load(Ordering::Relaxed));
-        // Those below a class.
-        let below = |class: u8| {
-            let (mut below, mut equal) = (0, u64::MAX);
-            for (at, plane) in planes.iter().enumerate().rev() {
-                let bit = if class >> at & 1 == 1 { u64::MAX } else { 0 };
-                below |= equal & !plane & bit;
-                equal &= !(plane ^ bit);
-            }
-            below
+        // Those of a class or one above: where the class has a bit they need it too, or more above it.
+        let at_least = |class: u8| {
+            let with_bit = |all: u64, (at, plane): (usize, &u64)| {
+                if class >> at & 1 == 1 { all & plane } else { all | plane }
+            };
+            planes.iter().enumerate().fold(u64::MAX, with_bit)
         };
         let within = |(least, greatest): (u8, u8)| {
-            let too_small = if least == 0 { 0 } else { below(least) };
-            let small_enough = if greatest == SIZE_CLASS_MAX { u64::MAX } else { below(greatest + 1) };
-            small_enough & !too_small
+            let large_enough = if least == 0 { u64::MAX } else { at_least(least) };
+            let too_large = if greatest == SIZE_CLASS_MAX { 0 } else { at_least(greatest + 1) };
+            large_enough & !too_large
         };
         let possible = within(sizes.possible);
         match sizes.sure {

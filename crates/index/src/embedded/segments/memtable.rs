@@ -13,7 +13,7 @@ use peerage_wire::Kind;
 
 use super::dictionary::{self, PAIR};
 use super::members::{self, KIND_BITS};
-use super::neighbours::{self, Signatures};
+use super::neighbours::{self, Signature, Signatures};
 use super::plan::{Plan, Words};
 use super::union::Union;
 use super::{WINDOW, WINDOW_WORDS};
@@ -30,7 +30,7 @@ pub(in crate::embedded) struct Memtable {
     contents: Vec<u32>,
     kinds: [Vec<u64>; KIND_BITS],
     /// What terms stand side by side in each.
-    signatures: Vec<u64>,
+    signatures: Vec<Signature>,
     text: String,
     terms: Vec<Term>,
     /// Of each chunk: where the older one is, how many values there is room for, and these.
@@ -152,7 +152,7 @@ impl Memtable {
     pub(in crate::embedded) fn memory_bytes(&self) -> usize {
         let planes: usize = self.kinds.iter().map(|plane| plane.capacity() * 8).sum();
         let names =
-            (self.names.capacity() + self.contents.capacity()) * 4 + self.signatures.capacity() * 8 + planes;
+            (self.names.capacity() + self.contents.capacity()) * 4 + self.signatures.capacity() * 16 + planes;
         let terms =
             self.text.capacity() + self.terms.capacity() * size_of::<Term>() + self.numbers.capacity() * 20;
         names + terms + self.chunks.capacity() * 4
@@ -171,8 +171,8 @@ impl Memtable {
     }
 
     /// What terms stand side by side in a name.
-    pub(super) fn signature(&self, ordinal: usize) -> u64 {
-        self.signatures.get(ordinal).copied().unwrap_or(u64::MAX)
+    pub(super) fn signature(&self, ordinal: usize) -> Signature {
+        self.signatures.get(ordinal).copied().unwrap_or(Signature::MAX)
     }
 
     /// The terms' numbers in order of their texts.

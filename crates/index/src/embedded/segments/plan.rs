@@ -11,7 +11,7 @@ use peerage_wire::Kind;
 
 use super::dictionary::PAIR;
 use super::members;
-use super::neighbours::{self, Signatures};
+use super::neighbours::{self, Signature, Signatures};
 use super::union::{Union, Which};
 use super::{Bits, WINDOW, WINDOW_WORDS, Window};
 use crate::query::{Pattern, Query, Run};
@@ -62,7 +62,7 @@ struct RunPlan<'a> {
     /// A name must have a term of each.
     sets: Vec<Union<'a>>,
     /// And these bits in its signature.
-    pairs: u64,
+    pairs: Signature,
     signatures: Signatures<'a>,
     certainty: Certainty<'a>,
 }
@@ -110,7 +110,8 @@ impl<'a> Plan<'a> {
 
     /// About how many names the shortest of the lists has that have to be gone through.
     pub(in crate::embedded) fn count(&self) -> usize {
-        let of_clause = |runs: &Vec<RunPlan<'_>>| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add);
+        let of_clause =
+            |runs: &Vec<RunPlan<'_>>| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add);
         self.clauses.iter().map(of_clause).min().unwrap_or(self.names)
     }
 
@@ -353,7 +354,7 @@ impl<'a> RunPlan<'a> {
 }
 
 /// The bits of the pairs that must stand side by side as they are written.
-fn pairs_of(patterns: &[Pattern]) -> u64 {
+fn pairs_of(patterns: &[Pattern]) -> Signature {
     let is_whole = |pattern: &Pattern| !pattern.open_start && !pattern.open_end && !pattern.typo;
     let pairs = patterns
         .iter()
@@ -391,7 +392,7 @@ impl Bits {
     }
 
     /// Leaves what has some bits in its signature, and tells whether anything is left.
-    fn keep_signed(&mut self, signatures: Signatures<'_>, bits: u64, window: usize) -> bool {
+    fn keep_signed(&mut self, signatures: Signatures<'_>, bits: Signature, window: usize) -> bool {
         signatures.keep(bits, window, &mut self.anywhere);
         let mut left = 0;
         for (in_file, any) in self.in_file.iter_mut().zip(self.anywhere.iter()) {

@@ -8,7 +8,7 @@ use peerage_wire::api::Matched;
 use peerage_wire::{Kind, SharePath};
 use proptest::prelude::*;
 
-use super::neighbours::Neighbours;
+use super::neighbours::{Neighbours, PLANES, PLANES_BEFORE};
 use super::*;
 use crate::query::{Place, Query};
 use crate::terms::NameTerms;
@@ -53,7 +53,11 @@ fn standings(names: &[u32], corpus: &Corpus) -> Vec<Option<Standing>> {
 
 /// Three tables' pieces merged in two steps, the first as all stood then, and the second as pieces were once written.
 fn merged(corpus: &Corpus) -> Segment {
-    merged_with(corpus, |part, piece| if part == 1 { written_once(piece) } else { piece })
+    merged_with(corpus, |part, piece| match part {
+        1 => written_once(piece),
+        2 => written_before(piece),
+        _ => piece,
+    })
 }
 
 fn merged_with(corpus: &Corpus, written: impl Fn(u32, Segment) -> Segment) -> Segment {
@@ -74,6 +78,14 @@ fn decoded(segment: &Segment) -> Segment {
     let mut bytes = Vec::new();
     segment.encode(&mut bytes).unwrap();
     Segment::decode(&bytes).unwrap()
+}
+
+/// A piece as one is read whose names have signatures of fewer bits.
+fn written_before(piece: Segment) -> Segment {
+    let planes = piece.neighbours.planes();
+    let fewer = &planes[..planes.len() / PLANES * PLANES_BEFORE];
+    let neighbours = Neighbours::of(fewer.into(), piece.members.len()).unwrap();
+    decoded(&Segment { neighbours, ..piece })
 }
 
 /// A piece as one is read that tells neither which terms stand side by side nor of which kinds the names of a list are.

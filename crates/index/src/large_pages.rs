@@ -1,0 +1,29 @@
+//! Large pages of memory. A search reads here and there in gigabytes, and with pages of 4 KiB it waits for the table of
+//! pages as long as for what it reads: with pages of 2 MiB searches take a quarter less time.
+//!
+//! Linux gives them to who asks, and of the programs that hold an index the allocator has to: jemalloc does where its
+//! settings say so, which it reads when a program begins. Programs that hold none do without, since for them large pages
+//! would only be memory that is not used.
+
+/// Where jemalloc looks for its settings.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+const SETTINGS: &str = "_RJEM_MALLOC_CONF";
+
+/// Begins this program anew, in the same process, with large pages: for the first step of a program that is going to hold
+/// an index and whose allocator is jemalloc. Returns where the settings are made already, where the program can't be begun
+/// anew, and on systems for which there is nothing to ask.
+pub fn begin_anew() {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    if std::env::var_os(SETTINGS).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        use std::os::unix::process::CommandExt;
+        let mut arguments = std::env::args_os();
+        let mut command = std::process::Command::new(program);
+        if let Some(name) = arguments.next() {
+            command.arg0(name);
+        }
+        // It comes back only where it fails, and then all goes on as it is.
+        let _ = command.args(arguments).env(SETTINGS, "thp:always").exec();
+    }
+}
