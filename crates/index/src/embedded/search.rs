@@ -44,7 +44,7 @@ use crate::{Error, Result};
 /// it the answer is of the most shared ones, and says that there are more.
 const LOOKED_AT_MAX: usize = 200_000;
 /// What reading names may cost before a search is content with what it has: some milliseconds.
-const READ_MAX: usize = 20_000;
+const READ_MAX: usize = 12_000;
 /// What one name costs where words side by side are asked for: where it is asked as it is, where its words are cut out, and
 /// where for that letters beyond ASCII are folded. Elsewhere few names are read, and each costs the least.
 const READ_PLAIN: usize = 2;

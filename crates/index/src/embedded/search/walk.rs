@@ -8,6 +8,7 @@
 //! with either, and is counted once.
 
 use std::cmp::Reverse;
+use std::iter;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -18,8 +19,8 @@ use super::super::segments::{Bits, Plan, Segment, Which};
 use super::mask::Mask;
 use super::{Spent, Tally, WINDOWS_MAX};
 
-/// Windows taken at a time.
-const STEP: usize = 4;
+/// Windows of the first step, and of each other.
+const STEPS: (usize, usize) = (4, 16);
 /// Help is worth its start where at least this part of a full memtable's names have to be gone through, a thousand.
 const WORTH_PART: usize = 32;
 
@@ -79,7 +80,10 @@ impl Steps {
     fn of(parts: &[Part<'_>]) -> Self {
         let steps = |(at, part): (usize, &Part<'_>)| {
             let windows = part.plan.windows();
-            (0..windows).step_by(STEP).map(move |first| (at, first..(first + STEP).min(windows)))
+            let first = if at == 0 { STEPS.0.min(windows) } else { 0 };
+            let others = (first..windows).step_by(STEPS.1);
+            let others = others.map(move |window| window..(window + STEPS.1).min(windows));
+            iter::once(0..first).chain(others).filter(|step| !step.is_empty()).map(move |step| (at, step))
         };
         Self {
             all: parts.iter().enumerate().flat_map(steps).collect(),
@@ -183,6 +187,7 @@ impl<'a> Tally<'a> {
     }
 
     fn look_through(&mut self, part: &mut Part<'a>, windows: Range<usize>, bits: &mut Bits) {
+        part.plan.ask_within(&windows);
         let mut window = windows.start;
         while let Some(next) = part.plan.next(window).filter(|next| *next < windows.end) {
             window = next + 1;

@@ -7,6 +7,8 @@
 //!
 //! Invariant: the names found, less those that `Query::find` refuses of the ones to be checked, are those it finds.
 
+use std::ops::Range;
+
 use peerage_wire::Kind;
 
 use super::dictionary::PAIR;
@@ -124,6 +126,12 @@ impl<'a> Plan<'a> {
     #[cfg(test)]
     pub(in crate::embedded) fn rewind(&mut self) {
         self.clauses.iter_mut().flatten().chain(&mut self.without).for_each(RunPlan::rewind);
+    }
+
+    /// Tells that until told again only these windows are asked for.
+    pub(in crate::embedded) fn ask_within(&mut self, windows: &Range<usize>) {
+        let runs = self.clauses.iter_mut().flatten().chain(&mut self.without);
+        runs.flat_map(RunPlan::sets).for_each(|set| set.ask_within(windows.clone()));
     }
 
     /// The first window from this one on that may have candidates.
@@ -301,12 +309,17 @@ impl<'a> RunPlan<'a> {
         self.sets.first().map_or(usize::MAX, Union::count)
     }
 
+    fn sets(&mut self) -> impl Iterator<Item = &mut Union<'a>> {
+        let sure = match &mut self.certainty {
+            Certainty::SureOf(sure) => Some(sure),
+            Certainty::Sure | Certainty::Unsure => None,
+        };
+        self.sets.iter_mut().chain(sure)
+    }
+
     #[cfg(test)]
     fn rewind(&mut self) {
-        self.sets.iter_mut().for_each(Union::rewind);
-        if let Certainty::SureOf(sure) = &mut self.certainty {
-            sure.rewind();
-        }
+        self.sets().for_each(Union::rewind);
     }
 
     fn fill(&mut self, names: usize, asked: Asked, to: &mut Bits, set: &mut Bits) -> bool {

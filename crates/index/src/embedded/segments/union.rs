@@ -29,6 +29,8 @@ pub(super) struct Union<'a> {
     /// all that is looked at of the others.
     nexts: Vec<usize>,
     stretch: Stretch,
+    /// The windows that are asked for now; others may be asked elsewhere.
+    within: Range<usize>,
     maps: Vec<(&'a [u64], &'a [u64])>,
     count: usize,
 }
@@ -64,8 +66,14 @@ impl<'a> Union<'a> {
 
     /// Has to be called when all is added, before anything is asked.
     pub(super) fn ready(mut self, windows: usize) -> Self {
+        self.within = 0..windows;
         sort_by_window(Arc::make_mut(&mut self.gathered), windows);
         self
+    }
+
+    /// Tells that until told again only these windows are asked for, so that no others are read.
+    pub(super) fn ask_within(&mut self, windows: Range<usize>) {
+        self.within = windows;
     }
 
     /// About how many names, some of them counted more than once.
@@ -143,9 +151,10 @@ impl<'a> Union<'a> {
     /// Reads what the long lists have from a window on: where that is the next, of twice as many windows as the time before.
     fn read_stretch(&mut self, window: usize) {
         let Stretch { windows, anywhere, in_file } = &mut self.stretch;
-        let len =
-            if window == windows.end { (windows.len() * 2).clamp(STRETCH.0, STRETCH.1) } else { STRETCH.0 };
-        *windows = window..window + len;
+        let goes_on = window == windows.end || window == self.within.start;
+        let len = if goes_on { (windows.len() * 2).clamp(STRETCH.0, STRETCH.1) } else { STRETCH.0 };
+        *windows = window..(window + len).min(self.within.end.max(window + 1));
+        let len = windows.len();
         for bits in [&mut *anywhere, in_file] {
             bits.clear();
             bits.resize(len * WINDOW_WORDS, 0);
@@ -473,7 +482,7 @@ mod tests {
         #[test]
         fn a_window_has_the_names_of_every_list_however_it_is_come_to(
             lists in prop::collection::vec((0..4_000_usize, 1..400_usize, 0..2_000_usize), 1..3 * MANY),
-            asked in prop::collection::vec((0..3_usize, any::<bool>(), 0..3_usize), 1..100),
+            asked in prop::collection::vec((0..3_usize, any::<bool>(), 0..3_usize, 0..20_usize), 1..100),
         ) {
             let windows = NAMES.div_ceil(WINDOW);
             let none = || vec![[0; WINDOW_WORDS]; windows];
@@ -487,8 +496,11 @@ mod tests {
             let (postings, mut union, mut window) = (writer.finish(), Union::default(), 0);
             (0..).take(lists.len()).for_each(|number| union.add(postings.list(number)));
             let mut union = union.ready(windows);
-            for (gap, asks_next, which) in asked {
+            for (gap, asks_next, which, within) in asked {
                 window += gap;
+                if within > 0 {
+                    union.ask_within(window..window + within);
+                }
                 if asks_next {
                     let next = union.next(window).unwrap_or(windows);
                     prop_assert!((window..next.min(windows)).all(|at| anywhere[at] == [0; WINDOW_WORDS]));
