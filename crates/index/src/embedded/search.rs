@@ -44,12 +44,12 @@ use crate::{Error, Result};
 /// it the answer is of the most shared ones, and says that there are more.
 const LOOKED_AT_MAX: usize = 200_000;
 /// What reading names may cost before a search is content with what it has: some milliseconds.
-const READ_MAX: usize = 12_000;
+const READ_MAX: usize = 18_000;
 /// What one name costs where words side by side are asked for: where it is asked as it is, where its words are cut out, and
 /// where for that letters beyond ASCII are folded. Elsewhere few names are read, and each costs the least.
-const READ_PLAIN: usize = 2;
-const READ: usize = 6;
-const READ_OTHER: usize = 20;
+const READ_PLAIN: usize = 3;
+const READ: usize = 9;
+const READ_OTHER: usize = 30;
 const READ_ELSE: usize = 1;
 /// Windows looked into before a search that finds little among very common words is content with what it has: some
 /// milliseconds.
