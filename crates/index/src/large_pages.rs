@@ -8,22 +8,24 @@
 /// Where jemalloc looks for its settings.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 const SETTINGS: &str = "_RJEM_MALLOC_CONF";
+/// Large pages; and what is given back stays at hand for a minute (10 s are jemalloc's own choice), since a start asks again and
+/// again for buffers of megabytes, and new pages take a tenth of it.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+const WANTED: &str = "thp:always,dirty_decay_ms:60000";
 
 /// Begins this program anew, in the same process, with large pages: for the first step of a program that is going to hold
 /// an index and whose allocator is jemalloc. Returns where the settings are made already, where the program can't be begun
-/// anew, and on systems for which there is nothing to ask.
+/// anew, and on systems for which there is nothing to ask. A pipe that breaks may end the program from then on, unless it
+/// sees to the signal (see [`exec`](std::os::unix::process::CommandExt::exec)).
 pub fn begin_anew() {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     if std::env::var_os(SETTINGS).is_none()
-        && let Ok(program) = std::env::current_exe()
+        && let (Ok(program), Some(name)) = (std::env::current_exe(), std::env::args_os().next())
+        && program.file_name() == std::path::Path::new(&name).file_name()
     {
         use std::os::unix::process::CommandExt;
-        let mut arguments = std::env::args_os();
         let mut command = std::process::Command::new(program);
-        if let Some(name) = arguments.next() {
-            command.arg0(name);
-        }
-        // It comes back only where it fails, and then all goes on as it is.
-        let _ = command.args(arguments).env(SETTINGS, "thp:always").exec();
+        command.arg0(name).args(std::env::args_os().skip(1)).env(SETTINGS, WANTED);
+        let _ = command.exec(); // comes back only where it fails, and then all goes on as it is
     }
 }

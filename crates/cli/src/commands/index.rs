@@ -30,6 +30,8 @@ pub(crate) async fn run(home: &Path, args: IndexArgs) -> Outcome {
     if args.check {
         return check(home, args.json);
     }
+    // Who hangs up while it is answered must not end the index (see `large_pages`).
+    let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::pipe());
     let listener = bind(args.listen).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let home = Home::open(home).map_err(of_home)?;

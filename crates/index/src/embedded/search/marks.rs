@@ -7,7 +7,7 @@ use std::hint::black_box;
 use super::super::arena::{ContentKey, NameKey};
 use super::super::segments::{BLOCK, Bits, Segment, UseMarks, WINDOW, Which, Window, ones};
 use super::mask::{BlockMask, Mask};
-use super::{Part, READ_MAX, Sort, Tally};
+use super::{Part, READ_ELSE, READ_MAX, READ_PLAIN, Sort, Tally};
 
 /// Words of a window's bits.
 const WORDS: usize = WINDOW / 64;
@@ -136,7 +136,8 @@ impl<'a> Tally<'a> {
         let at =
             unsure.flat_map(|(word, unsure)| ones(unsure).map(move |bit| window * WINDOW + word * 64 + bit));
         let names = at.filter_map(|at| part.names.get(at)).map(|name| NameKey::from(*name));
-        let names = names.take(READ_MAX.saturating_sub(self.spent.read));
+        let cost = if self.asks_for_neighbours { READ_PLAIN } else { READ_ELSE };
+        let names = names.take(READ_MAX.saturating_sub(self.spent.read) / cost);
         self.search.state.warm_names(&names.collect::<Vec<_>>());
     }
 

@@ -3,9 +3,8 @@
 //! A search that has much before it is helped by a second thread, where there is a core that no search uses: both take
 //! some windows at a time from the same list, and what they found is put together.
 //!
-//! Invariant: what two find is what one would find, but for what a budget left out. Each keeps the best of what it looked
-//! at, which are among the best of all only if they are among its own; a content that both met has the same standing
-//! with either, and is counted once.
+//! Invariant: what two find is what one would find, but where a budget ends. Each keeps the best of what it looked at, and
+//! the best of all are among them; a content that both met has the same standing with either, and is counted once.
 
 use std::cmp::Reverse;
 use std::iter;
@@ -72,9 +71,10 @@ impl Drop for Busy<'_> {
 struct Steps {
     all: Vec<(usize, Range<usize>)>,
     next: AtomicUsize,
-    /// What all who take steps have counted at least, and spent.
-    sums: Mutex<(u64, Spent)>,
 }
+
+/// What two have counted at least, and spent: each adds to it after each window, and goes on by what it says.
+type Shared = Mutex<(u64, Spent)>;
 
 impl Steps {
     fn of(parts: &[Part<'_>]) -> Self {
@@ -85,11 +85,7 @@ impl Steps {
             let others = others.map(move |window| window..(window + STEPS.1).min(windows));
             iter::once(0..first).chain(others).filter(|step| !step.is_empty()).map(move |step| (at, step))
         };
-        Self {
-            all: parts.iter().enumerate().flat_map(steps).collect(),
-            next: AtomicUsize::new(0),
-            sums: Mutex::default(),
-        }
+        Self { all: parts.iter().enumerate().flat_map(steps).collect(), next: AtomicUsize::new(0) }
     }
 
     fn take(&self) -> Option<(usize, Range<usize>)> {
@@ -107,13 +103,13 @@ impl<'a> Tally<'a> {
             && pieces.iter().chain(&news).all(|part| part.plan.is_sure())
             && windows < WINDOWS_MAX;
         if !is_quick {
-            news.iter_mut().for_each(|part| self.look_through(part, 0..usize::MAX, &mut bits));
+            news.iter_mut().for_each(|part| self.look_through(part, 0..usize::MAX, &mut bits, None));
         }
         self.look_through_pieces(&mut pieces, &mut bits);
         if is_quick {
             // They are found in any case: a budget that ended was for the others.
             self.spent = Spent::default();
-            news.iter_mut().for_each(|part| self.look_through(part, 0..usize::MAX, &mut bits));
+            news.iter_mut().for_each(|part| self.look_through(part, 0..usize::MAX, &mut bits, None));
         }
     }
 
@@ -145,39 +141,48 @@ impl<'a> Tally<'a> {
         let steps = Steps::of(pieces);
         // The first windows are looked through alone: they have most of the page.
         if let Some((at, windows)) = steps.take() {
-            self.look_through(&mut pieces[at], windows, bits);
+            self.look_through(&mut pieces[at], windows, bits, None);
         }
-        *steps.sums.lock() = (self.total, self.spent);
-        let names = pieces.iter().map(|part| part.plan.count()).fold(0, usize::saturating_add);
-        let is_long = self.is_counting() && names > self.search.state.memtable_names / WORTH_PART;
-        let core = is_long.then(|| self.search.state.cores.try_enter()).flatten();
-        if core.is_none() {
-            return self.take_steps(pieces, &steps, bits);
-        }
-        let mut theirs = pieces.to_vec();
+        let is_long = self.is_long(pieces, &steps);
+        let Some(_core) = is_long.then(|| self.search.state.cores.try_enter()).flatten() else {
+            return self.take_steps(pieces, &steps, bits, None);
+        };
+        let (shared, mut theirs) = (Mutex::new((self.total, self.spent)), pieces.to_vec());
         let mut beside = Self {
             best: self.best.clone(),
+            total_of_all: self.total,
             spent: self.spent,
             ..Self::new(self.search, self.query, self.after)
         };
         thread::scope(|scope| {
-            let help = || beside.take_steps(&mut theirs, &steps, &mut Bits::default());
+            let help = || beside.take_steps(&mut theirs, &steps, &mut Bits::default(), Some(&shared));
             // Where no thread can be had, the search is done alone.
             let helper = thread::Builder::new().name("search".to_owned()).spawn_scoped(scope, help);
-            self.take_steps(pieces, &steps, bits);
+            self.take_steps(pieces, &steps, bits, Some(&shared));
             drop(helper); // the scope waits for it
         });
         self.add(beside);
     }
 
-    fn take_steps(&mut self, pieces: &mut [Part<'a>], steps: &Steps, bits: &mut Bits) {
+    /// Whether help is worth its start, and changes nothing: where every match is looked at, two could spend what there is to
+    /// spend before they know of each other that enough is counted.
+    fn is_long(&self, pieces: &[Part<'a>], steps: &Steps) -> bool {
+        let names = pieces.iter().map(|part| part.plan.count()).fold(0, usize::saturating_add);
+        let is_sure = self.asks_for_neighbours || pieces.iter().all(|part| part.plan.is_sure());
+        let is_open = self.is_counting() && !self.spent.is_all() && steps.all.len() > 2;
+        let is_large = names > self.search.state.memtable_names / WORTH_PART;
+        is_open && is_large && is_sure && self.counts_by_marks()
+    }
+
+    fn take_steps(
+        &mut self,
+        pieces: &mut [Part<'a>],
+        steps: &Steps,
+        bits: &mut Bits,
+        shared: Option<&Shared>,
+    ) {
         while let Some((at, windows)) = steps.take() {
-            let (total, spent) = (self.total_alone(), self.spent);
-            self.look_through(&mut pieces[at], windows, bits);
-            let mut sums = steps.sums.lock();
-            sums.0 += self.total_alone() - total;
-            sums.1.add(self.spent, spent);
-            (self.total_of_all, self.spent) = *sums;
+            self.look_through(&mut pieces[at], windows, bits, shared);
         }
     }
 
@@ -186,7 +191,13 @@ impl<'a> Tally<'a> {
         self.total - self.seen.len() as u64
     }
 
-    fn look_through(&mut self, part: &mut Part<'a>, windows: Range<usize>, bits: &mut Bits) {
+    fn look_through(
+        &mut self,
+        part: &mut Part<'a>,
+        windows: Range<usize>,
+        bits: &mut Bits,
+        shared: Option<&Shared>,
+    ) {
         part.plan.ask_within(&windows);
         let mut window = windows.start;
         while let Some(next) = part.plan.next(window).filter(|next| *next < windows.end) {
@@ -194,24 +205,36 @@ impl<'a> Tally<'a> {
             if !self.may_go_on() {
                 return;
             }
-            // What is counted is looked for everywhere.
-            let (mask, counts) = (Mask::of(part, self.bar(), next), self.is_counting());
-            let by_marks = part.segment.filter(|_| self.counts_by_marks());
-            let which = match (counts, by_marks) {
-                (true, Some(_)) if mask.is_empty() => Which::Anywhere,
-                (false, _) if mask.is_empty() => continue,
-                (false, _) if !mask.has_folders() => Which::InFile,
-                _ => Which::All,
-            };
-            if !part.plan.fill(next, which, bits) {
-                continue;
+            let (total, spent) = (self.total_alone(), self.spent);
+            self.look_into(part, next, bits);
+            if let Some(shared) = shared {
+                let mut sums = shared.lock();
+                sums.0 += self.total_alone() - total;
+                sums.1.add(self.spent, spent);
+                (self.total_of_all, self.spent) = *sums;
             }
-            self.spent.windows += 1;
-            let mask = Some(&mask).filter(|_| !counts);
-            match by_marks {
-                Some(segment) => self.look_by_marks(part, segment, (next, which, mask), bits),
-                None => self.look_at_all(part, (next, mask), bits),
-            }
+        }
+    }
+
+    /// Looks into one window.
+    fn look_into(&mut self, part: &mut Part<'a>, window: usize, bits: &mut Bits) {
+        // What is counted is looked for everywhere.
+        let (mask, counts) = (Mask::of(part, self.bar(), window), self.is_counting());
+        let by_marks = part.segment.filter(|_| self.counts_by_marks());
+        let which = match (counts, by_marks) {
+            (true, Some(_)) if mask.is_empty() => Which::Anywhere,
+            (false, _) if mask.is_empty() => return,
+            (false, _) if !mask.has_folders() => Which::InFile,
+            _ => Which::All,
+        };
+        if !part.plan.fill(window, which, bits) {
+            return;
+        }
+        self.spent.windows += 1;
+        let mask = Some(&mask).filter(|_| !counts);
+        match by_marks {
+            Some(segment) => self.look_by_marks(part, segment, (window, which, mask), bits),
+            None => self.look_at_all(part, (window, mask), bits),
         }
     }
 

@@ -15,7 +15,7 @@ const NEVER: usize = usize::MAX;
 /// Long lists of which more are read some windows at a time: going to each of them in each window would take longer.
 const MANY: usize = 8;
 /// Windows that are read at a time, at first and at most: their bits fit the second cache of a core.
-const STRETCH: (usize, usize) = (4, 64);
+const STRETCH: (usize, usize) = (4, 16);
 
 /// The names that have any of some terms.
 #[derive(Debug, Clone, Default)]
