@@ -8,10 +8,9 @@
 /// Where jemalloc looks for its settings.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 const SETTINGS: &str = "_RJEM_MALLOC_CONF";
-/// Large pages; and what is given back stays at hand for a minute (10 s are jemalloc's own choice), since a start asks again and
-/// again for buffers of megabytes, and new pages take a tenth of it.
+/// Nothing else: memory that is given back is to leave soon.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-const WANTED: &str = "thp:always,dirty_decay_ms:60000";
+const WANTED: &str = "thp:always";
 
 /// Begins this program anew, in the same process, with large pages: for the first step of a program that is going to hold
 /// an index and whose allocator is jemalloc. Returns where the settings are made already, where the program can't be begun
