@@ -53,6 +53,7 @@ pub(super) struct State {
     pub(super) dead_names_max: usize,
     /// Whether a snapshot is being taken, in which what the first said of a size is written after who agreed with it.
     pub(super) keeps_sizes: bool,
+    /// How many threads search: a long search is helped where that leaves a core free.
     pub(super) cores: Cores,
 }
 
