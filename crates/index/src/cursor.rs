@@ -1,12 +1,12 @@
 //! Cursors: where the next page begins, as text that a client passes back unread.
 //!
 //! A cursor holds the *place* of the last row (its key in the list's order), not a count of rows, so it stays good
-//! while rows come and go: no row is skipped or seen twice because of others. It is not signed: whoever makes one up
-//! begins somewhere else in a list that they may read anyway.
+//! while rows come and go: no row is skipped or seen twice because of others. A search's also says which search it is of.
+//! It is not signed: whoever makes one up begins somewhere else in a list that they may read anyway.
 
 use data_encoding::BASE64URL_NOPAD;
-use peerage_wire::api::Matched;
-use peerage_wire::{PeerId, SharePath, limits};
+use peerage_wire::api::{Matched, SearchParams};
+use peerage_wire::{ContentHash, PeerId, SharePath, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::rank::Standing;
@@ -19,12 +19,27 @@ const CURSOR_BYTES_MAX: usize = 4 * limits::PATH_BYTES_MAX;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Cursor {
-    /// Of a search: how its words were read, so that later pages read them in the same way, and the hit's standing.
-    Search(Matched, Standing),
+    /// Of a search: of which, how its words were read, so that later pages read them in the same way, and the hit's
+    /// standing.
+    Search(Asked, Matched, Standing),
     /// Of the files.
     File(PeerId, SharePath),
     /// Of the peers.
     Peer(PeerId),
+}
+
+/// What a search asked for, in short: a cursor of another one begins at a place that means nothing here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked(u32);
+
+impl Asked {
+    /// The same on every page, however long each is.
+    pub(crate) fn of(params: &SearchParams) -> Self {
+        let sort = Some(params.sort.unwrap_or_default());
+        let all = serde_json::to_vec(&SearchParams { sort, limit: None, cursor: None, ..params.clone() });
+        let [a, b, c, d, ..] = *ContentHash::of(&all.unwrap_or_default()).as_bytes();
+        Self(u32::from_be_bytes([a, b, c, d]))
+    }
 }
 
 impl Cursor {
@@ -45,22 +60,21 @@ impl Cursor {
 mod tests {
     use std::cmp::Reverse;
 
-    use peerage_wire::ContentHash;
     use proptest::prelude::*;
 
     use super::*;
     use crate::query::Place;
-    use crate::rank::ByName;
 
     #[test]
     fn every_cursor_survives_the_trip() {
         let hash = ContentHash::of(b"x");
         let longest = SharePath::parse(&vec!["\"".repeat(255); 16].join("/")).unwrap();
+        let asked = Asked::of(&SearchParams::default());
         let cursors = [
-            Cursor::Search(Matched::Typo, Standing::Rank(Place::Folder, Reverse(u64::MAX), hash)),
-            Cursor::Search(Matched::Exact, Standing::Size(Reverse(0), hash)),
-            Cursor::Search(Matched::Exact, Standing::Newest(Reverse(i64::MIN), hash)),
-            Cursor::Search(Matched::Substring, Standing::Name(ByName(longest.clone()), hash)),
+            Cursor::Search(asked, Matched::Typo, Standing::Rank(Place::Folder, Reverse(u64::MAX), hash)),
+            Cursor::Search(asked, Matched::Exact, Standing::Size(Reverse(0), hash)),
+            Cursor::Search(asked, Matched::Exact, Standing::Newest(Reverse(i64::MIN), hash)),
+            Cursor::Search(asked, Matched::Substring, Standing::Name(longest.clone().into(), hash)),
             Cursor::File(PeerId::from_bytes([7; 32]), longest),
             Cursor::Peer(PeerId::from_bytes([255; 32])),
         ];

@@ -58,7 +58,10 @@ pub enum Error {
     /// The query can't be read.
     #[error("the query can't be read: {0}")]
     BadQuery(String),
-    /// The cursor is not one of this list's.
+    /// The cursor is not one of this list's, or of this search's.
     #[error("the cursor is not one of this list's")]
     BadCursor,
+    /// More rows are asked for than a page has, or none.
+    #[error("`limit` is {0}, and a page has 1 to {most} rows", most = limits::PAGE_ROWS_MAX)]
+    BadLimit(usize),
 }

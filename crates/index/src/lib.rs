@@ -208,7 +208,7 @@ impl Index {
     /// One page of the contents that match.
     ///
     /// # Errors
-    /// [`Error::BadQuery`] or [`Error::BadCursor`].
+    /// [`Error::BadQuery`], [`Error::BadCursor`] or [`Error::BadLimit`].
     pub fn search(&self, params: &SearchParams) -> Result<Page<Hit>> {
         self.engine.search(params)
     }
@@ -216,7 +216,7 @@ impl Index {
     /// One page of the registered files, by peer and path. An unknown peer has none.
     ///
     /// # Errors
-    /// [`Error::BadCursor`].
+    /// [`Error::BadCursor`] or [`Error::BadLimit`].
     pub fn files(&self, params: &ListParams) -> Result<Page<FileRow>> {
         self.engine.files(params)
     }
@@ -224,7 +224,7 @@ impl Index {
     /// One page of the live peers, by id.
     ///
     /// # Errors
-    /// [`Error::BadCursor`].
+    /// [`Error::BadCursor`] or [`Error::BadLimit`].
     pub fn peers(&self, params: &ListParams) -> Result<Page<PeerRow>> {
         self.engine.peers(params)
     }

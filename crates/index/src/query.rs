@@ -10,7 +10,8 @@
 //!        | "size:" ( ">" | ">=" | "<" | "<=" ) size
 //!        | "size:" [ size ] ".." [ size ]          from and to, both included; one of them may be missing
 //!        | "size:" size                            what rounds to it
-//!        | [ "-" ] "peer:" ( name | '"' text '"' ) what a live peer of this name or id has
+//!        | [ "-" ] "peer:" ( name | '"' text '"' ) what a live peer of this name or id has; without
+//!        |                                           regard to case and accents, where none is spelt so
 //!        | "hash:" 64 hex digits                   this content
 //! ```
 //!

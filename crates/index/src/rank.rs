@@ -10,6 +10,7 @@ use peerage_wire::{ContentHash, SharePath};
 use serde::{Deserialize, Serialize};
 
 use crate::query::Place;
+use crate::terms::fold;
 
 /// A hit's place in a list; smaller comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub(crate) enum Standing {
     Rank(Place, Reverse<u64>, ContentHash),
     /// Largest first.
     Size(Reverse<u64>, ContentHash),
-    /// By first name.
+    /// By the name that is shown first.
     Name(ByName, ContentHash),
     /// Last changed first: by the newest of the names that match.
     Newest(Reverse<i64>, ContentHash),
@@ -37,30 +38,42 @@ impl Standing {
     }
 }
 
-/// A path in the order in which people look for names: by the file's own name without regard to case, then by the
-/// whole path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ByName(pub(crate) SharePath);
+/// A path in the order in which people look for names: by the file's own name without regard to case and accents, then
+/// by the whole path.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "SharePath", into = "SharePath")]
+pub(crate) struct ByName {
+    path: SharePath,
+    /// The file's own name, folded, where lower-casing it as ASCII would not do.
+    folded: Option<Box<str>>,
+}
 
-impl Ord for ByName {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let (own, others) = (self.0.file_name(), other.0.file_name());
-        let by_name = if own.is_ascii() && others.is_ascii() {
-            // The same order, several times as fast.
-            lower_case_ascii(own).cmp(lower_case_ascii(others))
-        } else {
-            lower_case(own).cmp(lower_case(others))
-        };
-        by_name.then_with(|| self.0.cmp(&other.0))
+impl ByName {
+    /// The letters that are compared first.
+    fn letters(&self) -> impl Iterator<Item = u8> {
+        let name = self.folded.as_deref().unwrap_or_else(|| self.path.file_name());
+        name.bytes().map(|byte| byte.to_ascii_lowercase())
     }
 }
 
-fn lower_case_ascii(name: &str) -> impl Iterator<Item = u8> {
-    name.bytes().map(|byte| byte.to_ascii_lowercase())
+impl From<SharePath> for ByName {
+    fn from(path: SharePath) -> Self {
+        let name = path.file_name();
+        let folded = (!name.is_ascii()).then(|| fold(name).into());
+        Self { path, folded }
+    }
 }
 
-fn lower_case(name: &str) -> impl Iterator<Item = char> {
-    name.chars().flat_map(char::to_lowercase)
+impl From<ByName> for SharePath {
+    fn from(name: ByName) -> Self {
+        name.path
+    }
+}
+
+impl Ord for ByName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.letters().cmp(other.letters()).then_with(|| self.path.cmp(&other.path))
+    }
 }
 
 impl PartialOrd for ByName {
@@ -69,8 +82,32 @@ impl PartialOrd for ByName {
     }
 }
 
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for ByName {}
+
 /// Where one of a content's names stands among the others: best match first, then the one most live peers use (so
 /// that one stranger can't rename what many have), then by path.
 pub(crate) fn name_order(place: Place, holders: u64, path: &str) -> (Place, Reverse<u64>, &str) {
     (place, Reverse(holders), path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_where_people_look_for_them() {
+        let paths = ["x/abba.mp3", "a/Ábel.mp3", "a/eva.mp3", "b/Eva.mp3", "a/été.mp3", "a/Zoe.mp3"];
+        let mut names: Vec<_> =
+            paths.iter().map(|path| ByName::from(SharePath::parse(path).unwrap())).collect();
+        names.reverse();
+        names.sort();
+        let sorted: Vec<_> = names.into_iter().map(SharePath::from).collect();
+        assert!(sorted.iter().map(SharePath::as_str).eq(paths), "{sorted:?}");
+    }
 }

@@ -165,6 +165,11 @@ impl From<IndexError> for ApiError {
                 codes::BAD_REQUEST,
                 "begin again without `cursor`, with the same other parameters on every page",
             ),
+            IndexError::BadLimit(_) => (
+                StatusCode::BAD_REQUEST,
+                codes::BAD_REQUEST,
+                "ask for as many as a page has, and for the next page with its `cursor`",
+            ),
         };
         let retry_after_secs = matches!(error, IndexError::Full { .. }).then_some(FULL_SECS);
         Self { retry_after_secs, ..Self::new(status, code, error, hint) }

@@ -223,7 +223,7 @@ pub enum Sort {
     Rank,
     /// Largest first.
     Size,
-    /// By first name.
+    /// By the first of the names, without regard to case and accents.
     Name,
     /// Last changed first.
     Newest,
@@ -245,17 +245,17 @@ pub struct SearchParams {
     /// At most so many bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_size: Option<u64>,
-    /// Only what this peer has: a name or an id.
+    /// Only what this peer has: a name or an id. Where none is spelt so, case and accents don't count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
     /// The order; best match first where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(inline)]
     pub sort: Option<Sort>,
-    /// Hits on a page, at most 1,000.
+    /// Hits on a page, 1 to 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// From the page before.
+    /// From the page before of the same search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
@@ -264,13 +264,13 @@ pub struct SearchParams {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
-    /// Only this peer: a name or an id.
+    /// Only this peer: a name or an id. Where none is spelt so, case and accents don't count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
     /// Only what is at or below this path (files only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under: Option<SharePath>,
-    /// Rows on a page, at most 1,000.
+    /// Rows on a page, 1 to 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// From the page before.
@@ -323,7 +323,8 @@ pub struct Hit {
     /// What its first name says it is.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// Share paths it goes by, best match first, at most eight.
+    /// Share paths it goes by, best match first, at most eight. Those of a peer that was asked for come before others, and
+    /// in the order by name the one that comes first there.
     pub names: Vec<SharePath>,
     /// For each of `names`, in their order, the parts that the query's words matched, for showing them: each from a
     /// character to before another, `[0, 6]` being the first six. Counted in characters (Unicode code points; neither
@@ -333,7 +334,8 @@ pub struct Hit {
     /// Live peers that have it.
     pub source_count: u64,
     /// Live peers that have it: at most four in a search, at most 64 where it is asked for by its hash, and then peers
-    /// that have a part of it after them.
+    /// that have a part of it after them. The first has it by the first of `names`, where one of sixteen that were looked
+    /// at has; peers that were asked for come before others.
     pub sources: Vec<Source>,
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Filter {
     max_size: u64,
     contents: Option<RoaringBitmap>,
     without: Option<RoaringBitmap>,
+    /// The peers that are asked for, in the order of their numbers.
+    peers: Vec<PeerKey>,
 }
 
 impl Filter {
@@ -33,17 +35,18 @@ impl Filter {
             max_size: params.max_size.unwrap_or(u64::MAX).min(asked.max_size.unwrap_or(u64::MAX)),
             contents: None,
             without: None,
+            peers: Vec::new(),
         };
         filter.kinds.extend(params.kind.map(|kind| vec![kind]));
         if !asked.kinds.is_empty() {
             filter.kinds.push(asked.kinds.clone());
         }
         if let Some(text) = &params.peer {
-            filter.narrow(of_peers(state, &state.peers.meant(text)));
+            filter.narrow_to_peers(state, state.peers.meant(text));
         }
         if !asked.peers.is_empty() {
             let peers: Vec<PeerKey> = asked.peers.iter().flat_map(|text| state.peers.meant(text)).collect();
-            filter.narrow(of_peers(state, &peers));
+            filter.narrow_to_peers(state, peers);
         }
         if !asked.without_peers.is_empty() {
             let peers: Vec<PeerKey> =
@@ -57,11 +60,23 @@ impl Filter {
         filter
     }
 
+    fn narrow_to_peers(&mut self, state: &State, peers: Vec<PeerKey>) {
+        self.narrow(of_peers(state, &peers));
+        self.peers.extend(peers);
+        self.peers.sort_unstable();
+        self.peers.dedup();
+    }
+
     fn narrow(&mut self, contents: RoaringBitmap) {
         self.contents = Some(match self.contents.take() {
             Some(before) => before & contents,
             None => contents,
         });
+    }
+
+    /// The peers that are asked for, in the order of their numbers.
+    pub(super) fn peers(&self) -> &[PeerKey] {
+        &self.peers
     }
 
     /// The contents to look at, where they are few.

@@ -4,6 +4,7 @@ use peerage_wire::api::{FileRow, Hit, ListParams, Page, PeerRow, Source, Stats, 
 use peerage_wire::{ContentHash, Kind, PeerId, SharePath, limits};
 
 use super::arena::{ContentKey, NameKey, PeerKey};
+use super::contents::Content;
 use super::peers::{Peer, clamp_bytes};
 use super::state::State;
 use crate::cursor::Cursor;
@@ -14,10 +15,15 @@ use crate::{Error, Result};
 const FIRST_ID: PeerId = PeerId::from_bytes([0; 32]);
 /// Peers whose files below a path are counted for the total; more would hold the answer up.
 const COUNTED_PEERS_MAX: usize = 10_000;
+/// Sources beyond those that are shown which are asked for a name.
+const OWNERS_LOOKED_AT_MAX: usize = 12;
 
 /// Rows on a page: what was asked for within the limits.
-pub(super) fn page_rows(asked: Option<usize>, default: usize) -> usize {
-    asked.unwrap_or(default).clamp(1, limits::PAGE_ROWS_MAX)
+pub(super) fn page_rows(asked: Option<usize>, default: usize) -> Result<usize> {
+    match asked.unwrap_or(default) {
+        rows @ 1..=limits::PAGE_ROWS_MAX => Ok(rows),
+        rows => Err(Error::BadLimit(rows)),
+    }
 }
 
 /// The peers a list is about, by id: some, or all that are live.
@@ -28,6 +34,7 @@ enum Listed {
 
 impl State {
     pub(super) fn files(&self, params: &ListParams) -> Result<Page<FileRow>> {
+        let most = page_rows(params.limit, limits::PAGE_ROWS_DEFAULT)?;
         let (first, after) = match params.cursor.as_deref().map(Cursor::parse).transpose()? {
             None => (FIRST_ID, None),
             Some(Cursor::File(peer, path)) => (peer, Some(path)),
@@ -42,7 +49,7 @@ impl State {
                 Some(FileRow { file, peer: self.peers.get(key)?.id, name: peer.name.clone() })
             })
         });
-        Ok(page(params, total, rows, |row| Cursor::File(row.peer, row.file.path.clone())))
+        Ok(page(most, total, rows, |row| Cursor::File(row.peer, row.file.path.clone())))
     }
 
     /// The places in a manifest of the files at or below a path, after another.
@@ -86,6 +93,7 @@ impl State {
     }
 
     pub(super) fn list_peers(&self, params: &ListParams) -> Result<Page<PeerRow>> {
+        let most = page_rows(params.limit, limits::PAGE_ROWS_DEFAULT)?;
         let after = match params.cursor.as_deref().map(Cursor::parse).transpose()? {
             None => None,
             Some(Cursor::Peer(peer)) => Some(peer),
@@ -98,7 +106,7 @@ impl State {
         };
         let from = self.listed_from(&peers, after.unwrap_or(FIRST_ID));
         let rows = from.filter(|(_, peer)| Some(peer.id) > after).map(|(_, peer)| peer.row());
-        Ok(page(params, Total { value, exact: true }, rows, |row| Cursor::Peer(row.peer)))
+        Ok(page(most, Total { value, exact: true }, rows, |row| Cursor::Peer(row.peer)))
     }
 
     pub(super) fn peer(&self, id: PeerId) -> Option<PeerRow> {
@@ -113,11 +121,18 @@ impl State {
         let mut names: Vec<_> = live.map(|(key, _)| (Place::File, key)).collect();
         self.sort_names(&mut names);
         let names: Vec<NameKey> = names.into_iter().map(|(_, name)| name).collect();
-        self.hit(key, &names, (turn, limits::HIT_SOURCES_MAX))
+        self.hit(key, &names, &[], (turn, limits::HIT_SOURCES_MAX))
     }
 
-    /// A content as an answer shows it, with its names in the order given, and so many sources from a place on.
-    pub(super) fn hit(&self, key: ContentKey, names: &[NameKey], sources: (u32, usize)) -> Option<Hit> {
+    /// A content as an answer shows it, with its names in the order given, some of its sources that were asked for, and
+    /// others from a place on.
+    pub(super) fn hit(
+        &self,
+        key: ContentKey,
+        names: &[NameKey],
+        asked: &[PeerKey],
+        others: (u32, usize),
+    ) -> Option<Hit> {
         let content = self.contents.get(key)?;
         let shown = names.iter().take(limits::HIT_NAMES_MAX).filter_map(|name| self.path(*name)).collect();
         let first = names.first().map(|name| self.names.path(*name)).unwrap_or_default();
@@ -129,23 +144,60 @@ impl State {
             names: shown,
             highlights: Vec::new(),
             source_count: content.live().into(),
-            sources: self.sources_of(key, names, sources),
+            sources: self.sources_of(content, names, asked, others),
         })
     }
 
-    /// Some live sources of a content, from a place in its list on, by id.
-    fn sources_of(&self, key: ContentKey, names: &[NameKey], (turn, most): (u32, usize)) -> Vec<Source> {
-        let Some(content) = self.contents.get(key) else { return Vec::new() };
+    /// Some live sources of a content: those that were asked for, and others from a place in its list on. Each by id, but one
+    /// that has the first of the names before, where there is one among those looked at: who sees one name and one
+    /// owner takes them to belong together.
+    fn sources_of(
+        &self,
+        content: &Content,
+        names: &[NameKey],
+        asked: &[PeerKey],
+        (turn, most): (u32, usize),
+    ) -> Vec<Source> {
         let list = content.sources;
         let start = turn.checked_rem(list.len()).unwrap_or(0);
-        let live = self.sources.iter(list, start).filter(|peer| self.peers.leases.is_live(*peer));
-        let mut peers: Vec<&Peer> = live.filter_map(|peer| self.peers.get(peer)).take(most).collect();
-        peers.sort_unstable_by_key(|peer| peer.id);
+        let is_live = |peer: &PeerKey| self.peers.leases.is_live(*peer);
+        let mut others = self.sources.iter(list, start).filter(|peer| !asked.contains(peer)).filter(is_live);
+        let mut keys = asked.to_vec();
+        keys.extend(others.by_ref().take(most.saturating_sub(asked.len())));
+        let order = |key: &PeerKey| (!asked.contains(key), self.peers.get(*key).map(|peer| peer.id));
+        keys.sort_unstable_by_key(order);
+        if let Some(name) = names.first().filter(|_| !content.has_one_name()) {
+            let has_it = |key: &PeerKey| {
+                self.peers.get(*key).is_some_and(|peer| peer.manifest.has(&self.names, *name))
+            };
+            if let Some(at) = keys.iter().position(has_it) {
+                keys[..=at].rotate_right(1);
+            } else if let Some(owner) = others.take(OWNERS_LOOKED_AT_MAX).find(has_it) {
+                keys.pop();
+                keys.insert(0, owner);
+            }
+        }
+        let peers: Vec<&Peer> = keys.iter().filter_map(|key| self.peers.get(*key)).collect();
         // Only a door that goes by names needs to know where the content lies: under a name that is shown, or any other.
         let goes_by_names = peers.iter().any(|peer| peer.doors.ftp.is_some());
         let others = self.names.listed(content).filter(|_| goes_by_names).map(|(name, _)| name);
         let names: Vec<NameKey> = names.iter().copied().chain(others).collect();
         peers.into_iter().map(|peer| peer.source(&self.names, &names)).collect()
+    }
+
+    /// Live sources of a content that are among some peers, as many as an answer shows.
+    pub(super) fn sources_among(&self, content: &Content, peers: &[PeerKey]) -> Vec<PeerKey> {
+        if peers.is_empty() {
+            return Vec::new();
+        }
+        let sources = self.sources.iter(content.sources, 0).filter(|peer| peers.binary_search(peer).is_ok());
+        sources.filter(|peer| self.peers.leases.is_live(*peer)).take(limits::SEARCH_SOURCES_MAX).collect()
+    }
+
+    /// Whether one of some peers has a name.
+    pub(super) fn has_name(&self, peers: &[PeerKey], name: NameKey) -> bool {
+        let mut peers = peers.iter().filter_map(|key| self.peers.get(*key));
+        peers.any(|peer| peer.manifest.has(&self.names, name))
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -179,13 +231,7 @@ impl State {
 }
 
 /// Takes one page of rows, and a cursor where there are more.
-fn page<T>(
-    params: &ListParams,
-    total: Total,
-    rows: impl Iterator<Item = T>,
-    at: impl Fn(&T) -> Cursor,
-) -> Page<T> {
-    let most = page_rows(params.limit, limits::PAGE_ROWS_DEFAULT);
+fn page<T>(most: usize, total: Total, rows: impl Iterator<Item = T>, at: impl Fn(&T) -> Cursor) -> Page<T> {
     let mut hits: Vec<T> = rows.take(most + 1).collect();
     let has_more = hits.len() > most;
     hits.truncate(most);

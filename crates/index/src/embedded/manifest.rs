@@ -62,6 +62,11 @@ impl Manifest {
 
     /// Whether a name is among the files.
     pub(super) fn has(&self, names: &Names, name: NameKey) -> bool {
+        /// So many are looked through in a microsecond, and without reading a path.
+        const FEW: usize = 4_096;
+        if self.len() <= FEW {
+            return self.names.contains(&name);
+        }
         self.find(names, names.path(name)).is_ok_and(|at| self.names.get(at) == Some(&name))
     }
 

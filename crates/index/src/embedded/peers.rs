@@ -1,18 +1,21 @@
 //! The peers that are known: who they are, and which of them somebody means.
 //!
-//! Invariant: a known peer is either live, by its lease, or remembered as away.
+//! Invariants: a known peer is either live, by its lease, or remembered as away. Each is in the books of ids and of names
+//! once, so that what is asked of a peer never looks at all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
 use peerage_wire::api::{Doors, PeerRow, Source};
 use peerage_wire::{PeerId, PeerName, SharePath};
 
-use super::arena::{Arena, NameKey, PeerKey};
+use super::arena::{Arena, Key, NameKey, PeerKey};
 use super::away::Away;
 use super::leases::{Leases, Order};
 use super::manifest::Manifest;
 use super::names::Names;
+use crate::terms::fold;
 
 /// Hex digits by which a peer can be meant: fewer are likely to be a word.
 const ID_PREFIX_DIGITS_MIN: usize = 4;
@@ -75,6 +78,9 @@ pub(super) fn clamp_bytes(bytes: u128) -> u64 {
 pub(super) struct Peers {
     peers: Arena<PeerKey, Peer>,
     by_id: BTreeMap<PeerId, PeerKey>,
+    /// By a keyed hash of the folded name; peers of several names may stand under one.
+    by_name: BTreeSet<(u32, PeerKey)>,
+    hasher: RandomState,
     pub(super) leases: Leases,
     pub(super) away: Away,
 }
@@ -98,15 +104,34 @@ impl Peers {
     }
 
     pub(super) fn insert(&mut self, peer: Peer) -> PeerKey {
-        let id = peer.id;
+        let (id, name) = (peer.id, self.hash(&fold(peer.name.as_str())));
         let key = self.peers.insert(peer);
         self.by_id.insert(id, key);
+        self.by_name.insert((name, key));
         key
+    }
+
+    /// Gives a peer another name.
+    pub(super) fn rename(&mut self, key: PeerKey, name: &PeerName) {
+        let Some(before) = self.get(key).map(|peer| peer.name.clone()).filter(|before| before != name) else {
+            return;
+        };
+        self.by_name.remove(&(self.hash(&fold(before.as_str())), key));
+        self.by_name.insert((self.hash(&fold(name.as_str())), key));
+        if let Some(peer) = self.get_mut(key) {
+            peer.name = name.clone();
+        }
+    }
+
+    fn hash(&self, folded_name: &str) -> u32 {
+        // The lower half is as good as all of it.
+        self.hasher.hash_one(folded_name) as u32
     }
 
     pub(super) fn forget(&mut self, key: PeerKey) {
         if let Some(peer) = self.peers.remove(key) {
             self.by_id.remove(&peer.id);
+            self.by_name.remove(&(self.hash(&fold(peer.name.as_str())), key));
         }
     }
 
@@ -125,9 +150,9 @@ impl Peers {
         self.by_id.values().copied().collect()
     }
 
-    /// Bytes of memory, about: a peer's record and name, its place in the books of ids and leases.
+    /// Bytes of memory, about: a peer's record and name, its place in the books of ids, names and leases.
     pub(super) fn bytes(&self) -> u64 {
-        const BOOKS_BYTES: usize = 250;
+        const BOOKS_BYTES: usize = 262;
         (self.by_id.len() * (size_of::<Peer>() + BOOKS_BYTES)) as u64
     }
 
@@ -137,18 +162,32 @@ impl Peers {
         known.filter(|key| self.leases.is_live(*key)).filter_map(|key| Some((key, self.get(key)?)))
     }
 
-    /// The live peers that somebody means by a text, by id: the one of that id; otherwise all that go by that name,
-    /// and the one whose id begins so, where it is one. A name is no proof of anything, so it neither hides the peer
-    /// of an id nor is hidden by one.
+    /// The live peers that somebody means by a text, by id: the one of that id; otherwise all that go by that name, and
+    /// the one whose id begins so, where it is one. A name is no proof of anything, so it neither hides the peer
+    /// of an id nor is hidden by one. Where none is spelt so, case and accents don't count.
     pub(super) fn meant(&self, text: &str) -> Vec<PeerKey> {
         if let Ok(id) = text.parse::<PeerId>() {
             return self.live_key(id).into_iter().collect();
         }
-        let name = text.parse::<PeerName>().ok();
-        let by_prefix = self.of_prefix(text);
-        let all = self.live_from(PeerId::from_bytes([0; 32]));
-        let meant = all.filter(|(key, peer)| Some(&peer.name) == name.as_ref() || Some(*key) == by_prefix);
-        meant.map(|(key, _)| key).collect()
+        let mut meant = text.parse().map(|name| self.named(&name)).unwrap_or_default();
+        meant.extend(self.of_prefix(text).filter(|key| !meant.contains(key)));
+        meant.sort_unstable_by_key(|key| self.get(*key).map(|peer| peer.id));
+        meant
+    }
+
+    /// The live peers of a name: those that spell it so, or else those that differ in case and accents.
+    fn named(&self, name: &PeerName) -> Vec<PeerKey> {
+        let folded = fold(name.as_str());
+        let hash = self.hash(&folded);
+        let under_it = self.by_name.range((hash, PeerKey::from(0))..=(hash, PeerKey::MAX));
+        let live = under_it.map(|(_, key)| *key).filter(|key| self.leases.is_live(*key));
+        let alike: Vec<_> = live
+            .filter_map(|key| Some((key, &self.get(key)?.name)))
+            .filter(|(_, other)| fold(other.as_str()) == folded)
+            .collect();
+        let spelt_so = alike.iter().filter(|(_, other)| *other == name).map(|(key, _)| *key);
+        let spelt_so: Vec<_> = spelt_so.collect();
+        if spelt_so.is_empty() { alike.into_iter().map(|(key, _)| key).collect() } else { spelt_so }
     }
 
     fn of_prefix(&self, digits: &str) -> Option<PeerKey> {

@@ -83,8 +83,9 @@ impl Inner {
         }
         let mut state = self.state.write();
         let key = known.unwrap_or_else(|| state.peers.insert(stranger(id, what, address)));
+        state.peers.rename(key, &what.name);
         if let Some(peer) = state.peers.get_mut(key) {
-            (peer.name, peer.doors, peer.address) = (what.name.clone(), what.doors, address);
+            (peer.doors, peer.address) = (what.doors, address);
             if starts_over {
                 peer.order = Order::restored(what.epoch, 0, asked);
             }

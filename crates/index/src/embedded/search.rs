@@ -28,13 +28,13 @@ use mask::{Bar, Mask};
 pub(super) use walk::Cores;
 use walk::Part;
 
-use super::arena::{ContentKey, NameKey};
+use super::arena::{ContentKey, NameKey, PeerKey};
 use super::contents::{Content, hash_prefix};
 use super::filter::Filter;
 use super::listing::page_rows;
 use super::segments::{Bits, WINDOW, ones};
 use super::state::State;
-use crate::cursor::Cursor;
+use crate::cursor::{Asked, Cursor};
 use crate::query::{Highlighter, Place, Plain, Query, lower_into};
 use crate::rank::{self, ByName, Standing};
 use crate::terms::NameTerms;
@@ -63,7 +63,8 @@ impl State {
             state: self,
             filter: Filter::of(self, params, &query),
             sort: params.sort.unwrap_or_default(),
-            most: page_rows(params.limit, limits::HITS_DEFAULT),
+            most: page_rows(params.limit, limits::HITS_DEFAULT)?,
+            asked: Asked::of(params),
         };
         match params.cursor.as_deref().map(Cursor::parse).transpose()? {
             None => {
@@ -73,7 +74,9 @@ impl State {
                 let found = pages.into_iter().find(|page| page.total.value > 0);
                 Ok(found.unwrap_or_else(nothing))
             }
-            Some(Cursor::Search(how, after)) if after.sort() == search.sort => {
+            Some(Cursor::Search(asked, how, after))
+                if asked == search.asked && after.sort() == search.sort =>
+            {
                 let query = query.read_as(how).ok_or(Error::BadCursor)?;
                 Ok(search.page(&query, how, Some(&after)))
             }
@@ -92,6 +95,7 @@ struct Search<'a> {
     filter: Filter,
     sort: Sort,
     most: usize,
+    asked: Asked,
 }
 
 impl Search<'_> {
@@ -338,10 +342,12 @@ impl<'a> Tally<'a> {
                 self.best_place(content).map(rank)
             }
             Sort::Size => Some(Standing::Size(Reverse(content.size), content.hash)),
-            Sort::Name if is_only => self.by_name(key, content),
+            Sort::Name if is_only => self.by_name(key).map(|name| Standing::Name(name, content.hash)),
             Sort::Name => {
                 let names = self.matching(content);
-                names.iter().filter_map(|(_, key)| self.by_name(*key, content)).min()
+                let asked = self.search.state.sources_among(content, self.search.filter.peers());
+                let first = self.first_by_name(&names, &asked).and_then(|at| self.by_name(names[at].1));
+                first.map(|name| Standing::Name(name, content.hash))
             }
             Sort::Newest => {
                 let state = self.search.state;
@@ -353,8 +359,15 @@ impl<'a> Tally<'a> {
         }
     }
 
-    fn by_name(&self, key: NameKey, content: &Content) -> Option<Standing> {
-        Some(Standing::Name(ByName(self.search.state.path(key)?), content.hash))
+    fn by_name(&self, key: NameKey) -> Option<ByName> {
+        self.search.state.path(key).map(ByName::from)
+    }
+
+    /// Which of some names comes first by name: of those that peers who are asked for have, where they have one.
+    fn first_by_name(&self, names: &[(Place, NameKey)], asked: &[PeerKey]) -> Option<usize> {
+        let order =
+            |at: &usize| (!self.search.state.has_name(asked, names[*at].1), self.by_name(names[*at].1));
+        (0..names.len()).min_by_key(order)
     }
 
     fn enter(&mut self, standing: Standing, content: ContentKey) {
@@ -404,8 +417,11 @@ impl<'a> Tally<'a> {
     }
 
     /// The first names of a content that match, in the order in which they are shown, of those that somebody here uses, the
-    /// most used first.
-    fn first_names(&mut self, live: Vec<(u32, NameKey)>) -> Vec<NameKey> {
+    /// most used first. Those that peers who are asked for have come before, and the name by which the hit stands where
+    /// it does, where it stands by one.
+    fn first_names(&mut self, live: Vec<(u32, NameKey)>, asked: &[PeerKey]) -> Vec<NameKey> {
+        let state = self.search.state;
+        let is_by_use = asked.is_empty() && self.search.sort != Sort::Name;
         let (mut names, mut in_file, mut least) = (Vec::new(), 0, 0);
         for (live, key) in live {
             // Those that more use stand first, where all have the words in the file's own name.
@@ -414,12 +430,20 @@ impl<'a> Tally<'a> {
             }
             let Some(place) = self.place_of(key) else { continue };
             in_file += usize::from(place == Place::File);
-            if in_file == limits::HIT_NAMES_MAX {
+            if is_by_use && in_file == limits::HIT_NAMES_MAX {
                 least = live;
             }
             names.push((place, key));
         }
-        self.search.state.sort_names(&mut names);
+        state.sort_names(&mut names);
+        if !asked.is_empty() {
+            names.sort_by_key(|(_, name)| !state.has_name(asked, *name));
+        }
+        if self.search.sort == Sort::Name
+            && let Some(at) = self.first_by_name(&names, asked)
+        {
+            names[..=at].rotate_right(1);
+        }
         names.truncate(limits::HIT_NAMES_MAX);
         names.into_iter().map(|(_, name)| name).collect()
     }
@@ -453,7 +477,8 @@ impl<'a> Tally<'a> {
         let has_more = best.len() > self.search.most;
         best.truncate(self.search.most);
         let last = best.last().filter(|_| has_more);
-        let cursor = last.and_then(|(standing, _)| Cursor::Search(how, standing.clone()).to_text());
+        let asked = self.search.asked;
+        let cursor = last.and_then(|(standing, _)| Cursor::Search(asked, how, standing.clone()).to_text());
         let keys: Vec<ContentKey> = best.into_iter().map(|(_, key)| key).collect();
         let names = self.search.state.names_in_use(&keys);
         let mut highlighter = self.query.highlighter();
@@ -470,8 +495,10 @@ impl<'a> Tally<'a> {
         names: Vec<(u32, NameKey)>,
         highlighter: &mut Highlighter<'_>,
     ) -> Option<Hit> {
-        let names = self.first_names(names);
-        let mut hit = self.search.state.hit(key, &names, (0, limits::SEARCH_SOURCES_MAX))?;
+        let state = self.search.state;
+        let asked = state.sources_among(state.contents.get(key)?, self.search.filter.peers());
+        let names = self.first_names(names, &asked);
+        let mut hit = state.hit(key, &names, &asked, (0, limits::SEARCH_SOURCES_MAX))?;
         hit.highlights = highlighter.of_hit(&hit.names);
         Some(hit)
     }

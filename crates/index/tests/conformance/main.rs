@@ -47,6 +47,7 @@ every_engine! { story:
     a_type_is_asked_of_each_name
     many_names_of_several_types_are_all_counted
     the_orders_look_at_every_name_that_matches
+    the_first_name_is_the_first_owners
     words_are_read_more_loosely_only_where_nothing_matches
     pages_stay_good_while_things_change
     lists_show_what_was_asked_for

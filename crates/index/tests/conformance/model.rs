@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use peerage_index::query::{Filters, Place, Query};
-use peerage_index::terms::NameTerms;
+use peerage_index::terms::{NameTerms, fold};
 use peerage_index::{Error, Moment, Result};
 use peerage_wire::api::{
     Announced, Announcement, Applied, BatchOrder, Change, FileRow, Heartbeat, HeartbeatReply, Hit, Matched,
@@ -38,7 +38,7 @@ pub(crate) struct ModelPeer {
 struct Found {
     hit: Hit,
     place: Place,
-    by_name: (String, SharePath),
+    by_name: (bool, String, SharePath),
     newest: i64,
 }
 
@@ -144,6 +144,9 @@ impl Model {
     /// Every hit, in order, and how the words were read.
     pub(crate) fn search(&self, params: &SearchParams) -> Result<(Matched, Vec<Hit>)> {
         let query = Query::parse(&params.q)?;
+        let peers = params.peer.iter().chain(&query.filters().peers);
+        let asked: BTreeSet<_> = peers.flat_map(|peer| self.meant(Some(peer))).map(|(id, _)| *id).collect();
+        let sort_by = params.sort.unwrap_or_default();
         for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
             let Some(query) = query.read_as(how) else { continue };
             let place_of = |path: &SharePath| {
@@ -152,10 +155,14 @@ impl Model {
                 query.find(&NameTerms::of(path)).filter(|_| is_asked && query.filters().takes_kind(kind))
             };
             let mut found: Vec<Found> =
-                self.hashes().into_iter().filter_map(|hash| self.found(hash, place_of)).collect();
+                self.hashes().into_iter().filter_map(|hash| self.found(hash, place_of, &asked)).collect();
             found.retain(|found| self.passes(&found.hit, params, query.filters()));
+            if sort_by == Sort::Name {
+                found.iter_mut().for_each(|found| self.show_first(&mut found.hit, &found.by_name.2, &asked));
+            }
+            found.iter_mut().for_each(|found| found.hit.names.truncate(limits::HIT_NAMES_MAX));
             found.iter_mut().for_each(|found| found.hit.highlights = query.hit_highlights(&found.hit.names));
-            sort(&mut found, params.sort.unwrap_or_default());
+            sort(&mut found, sort_by);
             if !found.is_empty() {
                 return Ok((how, found.into_iter().map(|found| found.hit).collect()));
             }
@@ -164,7 +171,10 @@ impl Model {
     }
 
     pub(crate) fn content(&self, hash: ContentHash) -> Option<Hit> {
-        self.found(hash, |_| Some(Place::File)).map(|found| found.hit)
+        self.found(hash, |_| Some(Place::File), &BTreeSet::new()).map(|mut found| {
+            found.hit.names.truncate(limits::HIT_NAMES_MAX);
+            found.hit
+        })
     }
 
     pub(crate) fn files(&self, peer: Option<&str>, under: Option<&SharePath>) -> Vec<FileRow> {
@@ -204,9 +214,13 @@ impl Model {
         let Some(text) = text else { return self.live().collect() };
         let begins = |id: &PeerId| text.len() >= 4 && id.to_string().starts_with(&text.to_lowercase());
         let is_one = self.live().filter(|(id, _)| begins(id)).count() == 1;
-        let is_meant = |id: &PeerId, peer: &ModelPeer| {
-            (text.len() < 64 && peer.said.name.as_str() == text) || (is_one && begins(id))
+        let is_spelt_so = |peer: &ModelPeer| peer.said.name.as_str() == text;
+        let any_is = self.live().any(|(_, peer)| is_spelt_so(peer));
+        let is_named = |peer: &ModelPeer| {
+            if any_is { is_spelt_so(peer) } else { fold(peer.said.name.as_str()) == fold(text) }
         };
+        let is_meant =
+            |id: &PeerId, peer: &ModelPeer| (text.len() < 64 && is_named(peer)) || (is_one && begins(id));
         self.live().filter(|(id, peer)| is_meant(id, peer)).collect()
     }
 
@@ -214,7 +228,12 @@ impl Model {
         self.live().flat_map(|(_, peer)| peer.files.values()).map(|file| file.hash).collect()
     }
 
-    fn found(&self, hash: ContentHash, place_of: impl Fn(&SharePath) -> Option<Place>) -> Option<Found> {
+    fn found(
+        &self,
+        hash: ContentHash,
+        place_of: impl Fn(&SharePath) -> Option<Place>,
+        asked: &BTreeSet<PeerId>,
+    ) -> Option<Found> {
         let mut names: BTreeMap<SharePath, u64> = BTreeMap::new();
         let mut sizes: BTreeMap<u64, BTreeSet<PeerId>> = BTreeMap::new();
         let mut sources = Vec::new();
@@ -226,23 +245,41 @@ impl Model {
             }
             sources.extend((!files.is_empty()).then(|| peer.source(*id)));
         }
-        let matching =
-            names.into_iter().filter_map(|(path, holders)| Some((place_of(&path)?, Reverse(holders), path)));
+        // What peers who are asked for have comes before.
+        let is_others = |path: &SharePath| !asked.iter().any(|peer| self.has(peer, hash, path));
+        let matching = names
+            .into_iter()
+            .filter_map(|(path, holders)| Some((is_others(&path), place_of(&path)?, Reverse(holders), path)));
         let matching: BTreeSet<_> = matching.collect();
-        let (place, _, first) = matching.first()?;
-        let hit = Hit {
+        let first = &matching.first()?.3;
+        let source_count = sources.len() as u64;
+        let mut hit = Hit {
             hash,
             size: *sizes.iter().max_by_key(|(size, peers)| (peers.len(), Reverse(**size)))?.0,
             kind: Kind::of_name(first.file_name()),
-            names: matching.iter().take(limits::HIT_NAMES_MAX).map(|name| name.2.clone()).collect(),
+            names: matching.iter().map(|name| name.3.clone()).collect(),
             highlights: Vec::new(),
-            source_count: sources.len() as u64,
+            source_count,
             sources,
         };
-        let by_name =
-            matching.iter().map(|name| (name.2.file_name().to_lowercase(), name.2.clone())).min()?;
-        let newest = matching.iter().filter_map(|name| self.told.get(&(hash, name.2.clone()))).max()?;
-        Some(Found { hit, place: *place, by_name, newest: *newest })
+        self.show_first(&mut hit, &first.clone(), asked);
+        let by_name = matching.iter().map(|name| (name.0, fold(name.3.file_name()), name.3.clone())).min()?;
+        let newest = matching.iter().filter_map(|name| self.told.get(&(hash, name.3.clone()))).max()?;
+        Some(Found { hit, place: matching.iter().map(|name| name.1).min()?, by_name, newest: *newest })
+    }
+
+    fn has(&self, peer: &PeerId, hash: ContentHash, path: &SharePath) -> bool {
+        self.peers.get(peer).and_then(|peer| peer.files.get(path)).is_some_and(|file| file.hash == hash)
+    }
+
+    /// Puts one of a hit's names before the others, and one who has it before the other sources.
+    fn show_first(&self, hit: &mut Hit, name: &SharePath, asked: &BTreeSet<PeerId>) {
+        hit.names.sort_by_key(|other| other != name);
+        hit.kind = Kind::of_name(name.file_name());
+        hit.sources.sort_by_key(|source| (!asked.contains(&source.peer), source.peer));
+        if let Some(at) = hit.sources.iter().position(|source| self.has(&source.peer, hit.hash, name)) {
+            hit.sources[..=at].rotate_right(1);
+        }
     }
 
     fn passes(&self, hit: &Hit, params: &SearchParams, filters: &Filters) -> bool {
@@ -270,7 +307,7 @@ fn sort(found: &mut [Found], sort: Sort) {
         Sort::Rank => found.sort_by_key(|found| (found.place, Reverse(found.hit.source_count))),
         Sort::Size => found.sort_by_key(|found| Reverse(found.hit.size)),
         Sort::Newest => found.sort_by_key(|found| Reverse(found.newest)),
-        Sort::Name => found.sort_by_key(|found| found.by_name.clone()),
+        Sort::Name => found.sort_by_key(|found| (found.by_name.1.clone(), found.by_name.2.clone())),
     }
 }
 

@@ -12,10 +12,12 @@ use super::fixture::{SEEN_IP, counts, digest_of, file};
 use super::model::Model;
 
 const PEERS: usize = 4;
-/// Two of the same name, one whose name is the beginning of another's id.
-const NAMES: [&str; PEERS] = ["anna", "ben", "ben", "cafe"];
+/// Two of the same name, in odd epochs of the same but for case and accents; one whose name is the beginning of another's
+/// id.
+const NAMES: [[&str; 2]; PEERS] = [["anna", "anna"], ["ben", "ben"], ["ben", "Bén"], ["cafe", "Café"]];
 /// Who may be asked for: names, beginnings of one id, of two, of none, and too short ones.
-const MEANT: [&str; 9] = ["anna", "ben", "cafe", "CAFE01", "cafe00", "0303", "030", "dddd", ""];
+const MEANT: [&str; 12] =
+    ["anna", "ANNA", "ben", "Ben", "Bén", "cafe", "CAFE01", "cafe00", "0303", "030", "dddd", ""];
 
 const SORTS: [Sort; 4] = [Sort::Rank, Sort::Size, Sort::Name, Sort::Newest];
 
@@ -78,10 +80,11 @@ impl Life {
         let now = Moment::from_millis(self.now);
         match step {
             Step::Announce { peer, ahead, digest } => {
+                let epoch = self.epoch(*peer, *ahead);
                 let said = Announcement {
-                    name: NAMES[*peer].parse().unwrap(),
+                    name: NAMES[*peer][usize::from(epoch % 2 == 0)].parse().unwrap(),
                     doors: Doors::native(1_000),
-                    epoch: self.epoch(*peer, *ahead),
+                    epoch,
                     digest: self.digest(*peer, *digest),
                 };
                 let (id, told) = (id(*peer), self.home.index.announce(id(*peer), &said, SEEN_IP, now));

@@ -268,11 +268,38 @@ pub(crate) fn the_orders_look_at_every_name_that_matches(index: &Index) {
     let _cleo =
         Peer::joined(index, 3, "cleo", &[stamped("s/x song d", "one", 1), stamped("s/A other", "two", 99)]);
     let sorted = |sort| found(index, &SearchParams { sort: Some(sort), ..query("song") });
-    // The first name is the one of most peers; the order is by the smallest.
+    // The first name is the one of most peers, but by name it is the one that comes first.
     assert_eq!(sorted(Sort::Name), ["s/x song b", "s/x song c"]);
     assert_eq!(sorted(Sort::Newest), ["s/x song b", "s/x song c"]);
     index.quit(anna.id).unwrap();
-    assert_eq!(found(index, &SearchParams { sort: Some(Sort::Name), ..query("x") }), ["s/x song d"]);
+    assert_eq!(found(index, &query("x")), ["s/x song d"]);
+    assert_eq!(found(index, &SearchParams { sort: Some(Sort::Name), ..query("x") }), ["s/x song b"]);
+}
+
+pub(crate) fn the_first_name_is_the_first_owners(index: &Index) {
+    let many = 20;
+    let others: Vec<_> = (1..=many)
+        .map(|number| Peer::joined(index, number, "other", &[file("s/beach.jpg", "photo", 1)]))
+        .collect();
+    let _same = Peer::joined(index, many + 1, "same", &[file("s/sea", "other", 1)]);
+    let names =
+        [file("nas/Beach 7.jpg", "photo", 1), file("nas/beach 8.jpg", "photo", 1), file("nas/x", "x", 1)];
+    let nas = Peer::joined(index, many + 2, "NÁS", &names);
+    let first = |params: &SearchParams| {
+        let hit = index.search(params).unwrap().hits.remove(0);
+        (hit.names[0].to_string(), hit.sources[0].name.to_string(), hit.sources.len())
+    };
+    let told = |name: &str, owner: &str| (name.to_owned(), owner.to_owned(), limits::SEARCH_SOURCES_MAX);
+    assert_eq!(first(&query("beach")), told("s/beach.jpg", "other"));
+    assert_eq!(first(&query("beach peer:nas")), told("nas/Beach 7.jpg", "NÁS"));
+    let hers = SearchParams { peer: Some("nas".into()), sort: Some(Sort::Name), ..query("beach") };
+    assert_eq!(first(&hers), told("nas/Beach 7.jpg", "NÁS"));
+    // Where words say which name is meant, somebody who has it stands first.
+    assert_eq!(first(&query("8.jpg")), told("nas/beach 8.jpg", "other"), "too many others were looked at");
+    others.iter().take(10).for_each(|other| index.quit(other.id).unwrap());
+    assert_eq!(first(&query("8.jpg")), told("nas/beach 8.jpg", "NÁS"));
+    index.quit(nas.id).unwrap();
+    assert_eq!(first(&query("beach")), told("s/beach.jpg", "other"));
 }
 
 pub(crate) fn words_are_read_more_loosely_only_where_nothing_matches(index: &Index) {
@@ -317,7 +344,7 @@ pub(crate) fn lists_show_what_was_asked_for(index: &Index) {
     assert_eq!(listed(index, &ListParams::default()), ["s/a", "s/a b", "s/a/1", "s/a/2", "t"]);
     let under = ListParams { under: Some(path("s/a")), peer: Some("same".into()), ..ListParams::default() };
     assert_eq!(listed(index, &under), ["s/a", "s/a/1", "s/a/2"]);
-    let hers = ListParams { peer: Some(anna.id.short()), limit: Some(0), ..ListParams::default() };
+    let hers = ListParams { peer: Some(anna.id.short()), limit: Some(1), ..ListParams::default() };
     let page = index.files(&hers).unwrap();
     assert_eq!((page.total.value, page.hits.len(), page.matched), (3, 1, None));
     let rest = ListParams { cursor: page.cursor, limit: None, ..hers };
@@ -390,7 +417,17 @@ pub(crate) fn what_can_not_be_read_is_refused(index: &Index) {
     let of_search = index.search(&SearchParams { limit: Some(1), ..query("a") }).unwrap().cursor;
     let other_sort = SearchParams { sort: Some(Sort::Size), cursor: of_search.clone(), ..query("a") };
     assert_eq!(index.search(&other_sort), Err(Error::BadCursor));
+    let other_words = SearchParams { cursor: of_search.clone(), ..query("s") };
+    assert_eq!(index.search(&other_words), Err(Error::BadCursor));
+    let longer_page = SearchParams { limit: Some(7), cursor: of_search.clone(), ..query("a") };
+    assert_eq!(index.search(&longer_page).map(|page| page.hits.len()), Ok(1));
     assert_eq!(index.files(&ListParams { cursor: of_search, ..files }), Err(Error::BadCursor));
+    for rows in [0, limits::PAGE_ROWS_MAX + 1, usize::MAX] {
+        let (limit, list) = (Some(rows), ListParams { limit: Some(rows), ..ListParams::default() });
+        assert_eq!(index.search(&SearchParams { limit, ..query("a") }), Err(Error::BadLimit(rows)));
+        assert_eq!(index.files(&list), Err(Error::BadLimit(rows)));
+        assert_eq!(index.peers(&list), Err(Error::BadLimit(rows)));
+    }
 }
 
 pub(crate) fn a_new_file_is_found_where_a_search_is_cut_short(index: &Index) {
