@@ -48,6 +48,12 @@ fn a_home_without_an_index_has_nothing_to_prove_and_stays_as_it_is() {
         assert!(output.stdout.is_empty());
     }
     assert!(!net.index_home().exists());
+    // A disk that is not mounted leaves such a folder.
+    let store = net.index_home().join("index");
+    fs::create_dir_all(&store).unwrap();
+    let said = stderr(&check(&net, 3, &[]));
+    assert!(said.contains("is empty") && said.contains("hint: "), "{said}");
+    assert!(fs::read_dir(&store).unwrap().next().is_none());
 }
 
 #[test]
@@ -140,11 +146,22 @@ fn a_damaged_store_is_told_with_code_6_and_not_opened() {
     let said = stderr(&check(&net, 6, &[]));
     assert!(said.contains("error: ") && said.contains("hint: "), "{said}");
     let mut index = Running::start(net.index_command(&["--listen", "127.0.0.1:0"]));
-    assert_eq!(index.wait(), Some(1), "{}", index.everything_said());
+    assert_eq!(index.wait(), Some(6), "{}", index.everything_said());
     let said = index.wait_for("error: ");
     assert!(said.contains("can't be opened"), "{said}");
     index.wait_for("hint: ");
     assert!(!index.everything_said().contains("index ready"));
+}
+
+#[test]
+fn a_store_of_a_newer_program_is_not_called_damaged() {
+    let mut net = Net::start();
+    assert_eq!(net.stop_index(), Some(0));
+    let format = net.index_home().join("index/FORMAT");
+    let newer = fs::read_to_string(&format).unwrap().replace("format 1", "format 2");
+    fs::write(&format, newer).unwrap();
+    let said = stderr(&check(&net, 1, &[]));
+    assert!(said.contains("is of format 2") && said.contains("hint: use the newer program"), "{said}");
 }
 
 fn largest_file(folder: PathBuf) -> PathBuf {

@@ -100,6 +100,22 @@ fn what_is_not_there_is_told_with_code_3() {
 }
 
 #[test]
+fn a_name_is_fetched_whatever_a_query_would_make_of_it() {
+    let net = Net::start();
+    let dir = net.folder("x");
+    let long = (0..20).map(|word| word.to_string()).collect::<Vec<_>>().join(" ");
+    let names = ["-dash.txt", "live -demo.txt", "live demo.txt", "this OR that.txt", "a \"quote\".txt", &long];
+    names.iter().for_each(|name| fs::write(dir.join(name), name).unwrap());
+    let _peer = net.share("office", &dir);
+    for name in names.into_iter().filter(|name| !name.contains('"')) {
+        net.ok(&["get", "-o", "out", "--", name]);
+        assert_eq!(fs::read_to_string(net.dir.path().join("out").join(name)).unwrap(), name);
+    }
+    let said = net.fails(1, &["get", "-o", "out", "--", names[4]]);
+    assert!(said.contains("can't be stored on every system"), "{said}");
+}
+
+#[test]
 fn bad_calls_are_told_with_code_2() {
     let net = Net::start();
     for args in [&["share"][..], &["search"], &["search", "x", "--min-size", "huge"], &["dance"], &["get"]] {

@@ -54,6 +54,8 @@ pub enum Error {
         message: String,
         /// What to do about it.
         hint: String,
+        /// Whether a file there is not what was written, so that trying again is of no use.
+        is_damaged: bool,
     },
     /// The query can't be read.
     #[error("the query can't be read: {0}")]

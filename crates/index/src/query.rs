@@ -15,8 +15,9 @@
 //!        | "hash:" 64 hex digits                   this content
 //! ```
 //!
-//! - The last word, where only filters follow and it is not left out, also matches as a prefix. So does the last
-//!   term of a phrase whose closing quote is missing: someone is still typing, so that is no error.
+//! - The last word, where only filters and punctuation follow and it is neither left out nor begins with a star, also
+//!   matches as a prefix. So does the last term of a phrase whose closing quote is missing: someone is still typing, so that
+//!   is no error.
 //! - A quote opens a phrase only at the beginning of an item; within a word it is a border as any punctuation.
 //! - `-` leaves out only directly before a word; `-` alone and `--help` are no negations. A name that begins with one
 //!   dash, or has a word `OR`, is looked for in quotes: [`quoted`] does that.
@@ -203,13 +204,20 @@ fn read_item(is_left_out: bool, body: &str) -> Result<(Option<Item>, &str)> {
     Ok((run.map(|run| if is_left_out { Item::LeaveOut(run) } else { Item::Find(run) }), after))
 }
 
-/// Whether no word comes any more.
+/// Whether no word comes any more: only filters, and what someone is about to type.
 fn is_all_filters(mut text: &str) -> bool {
     loop {
         text = text.trim_start();
         match filter::split(without_dash(text).1) {
             Some((_, _, after)) => text = after,
-            None => return text.is_empty(),
+            None if text.is_empty() => return true,
+            None => {
+                let (word, after) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+                if word.contains(is_in_a_word) {
+                    return false;
+                }
+                text = after;
+            }
         }
     }
 }
@@ -239,6 +247,7 @@ fn read_phrase(body: &str) -> (Option<Run>, &str) {
 
 fn read_word(word: &str, is_last: bool) -> Result<Option<Run>> {
     let bare = word.trim_matches('*');
+    // Who writes a star in front says where the word ends as well.
     let (has_front, has_back) = (word.starts_with('*'), word.ends_with('*'));
     let Some(mut run) = Run::word(bare) else { return Ok(None) };
     if has_front && bare.starts_with(is_in_a_word) {
@@ -247,7 +256,7 @@ fn read_word(word: &str, is_last: bool) -> Result<Option<Run>> {
             return refuse(format!("a part such as `*ster*` needs at least {PART_LETTERS_MIN} letters"));
         }
     }
-    if is_last || (has_back && bare.ends_with(is_in_a_word)) {
+    if (is_last && !has_front) || (has_back && bare.ends_with(is_in_a_word)) {
         run.open_end();
     }
     Ok(Some(run))

@@ -162,7 +162,7 @@ impl App {
         };
         match expired {
             Ok(gone) => gone.iter().for_each(|peer| tracing::debug!(peer = %peer.short(), "lease ended")),
-            Err(IndexError::Store { message, hint }) => self.fail(Fault { message, hint }),
+            Err(IndexError::Store { message, hint, .. }) => self.fail(Fault { message, hint }),
             Err(error) => tracing::error!(%error, "leases could not be ended"),
         }
         if let Some(message) = failure {

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body_util::BodyExt;
@@ -35,6 +35,9 @@ pub(crate) struct Upload {
 impl UploadRoom {
     /// Reads a body of at most `bytes_max`.
     pub(crate) async fn read(&self, mut body: Body, bytes_max: usize) -> Result<Upload, ApiError> {
+        if body.size_hint().lower() > bytes_max as u64 {
+            return Err(too_large(bytes_max)); // it says so itself
+        }
         let mut bytes = BytesMut::new();
         let mut room: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {

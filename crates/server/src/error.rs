@@ -117,6 +117,11 @@ impl ApiError {
         &self.message
     }
 
+    /// What to do about it, for people.
+    pub(crate) fn hint(&self) -> &str {
+        &self.hint
+    }
+
     /// What failed about the store, where that is why.
     pub(crate) fn fault(&self) -> Option<&Fault> {
         self.fault.as_deref()
@@ -125,7 +130,7 @@ impl ApiError {
 
 impl From<IndexError> for ApiError {
     fn from(error: IndexError) -> Self {
-        if let IndexError::Store { message, hint } = error {
+        if let IndexError::Store { message, hint, .. } = error {
             return Self::broken(Fault { message, hint });
         }
         let (status, code, hint) = match &error {
@@ -243,7 +248,7 @@ mod tests {
     #[test]
     fn what_failed_about_a_store_is_not_for_strangers() {
         let (message, hint) = ("can't write `/srv/secret/log`".to_owned(), "mend the disk".to_owned());
-        let error = IndexError::Store { message: message.clone(), hint: hint.clone() };
+        let error = IndexError::Store { message: message.clone(), hint: hint.clone(), is_damaged: true };
         assert_eq!(ApiError::from(error.clone()).fault(), Some(&Fault { message, hint }));
         let (status, retry, text) = answered(error);
         assert_eq!((status, retry), (500, None));

@@ -66,7 +66,13 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let query = axum::extract::Query::from_request_parts(parts, app).await;
         query.map(|axum::extract::Query(query)| Self(query)).map_err(|rejection: QueryRejection| {
-            ApiError::bad_request(rejection.body_text(), "see `/api` for the parameters")
+            // What reads it names the parameter, or says which it would know.
+            let text = rejection.body_text();
+            let cause = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            ApiError::bad_request(
+                format_args!("a parameter can't be read: {cause}"),
+                "see `/api` for the parameters; sizes and numbers are written in digits alone",
+            )
         })
     }
 }

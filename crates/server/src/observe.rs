@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use peerage_wire::shown;
 
 use crate::app::App;
@@ -31,7 +31,8 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let failure = response.extensions().get::<Failure>().map(|Failure(message)| message.as_str());
     let (status, path) = (response.status().as_u16(), shown(&path));
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    if response.status().is_server_error() {
+    // 503 asks to come again: whoever waits for a start, or meets a crowd, is no fault.
+    if response.status().is_server_error() && response.status() != StatusCode::SERVICE_UNAVAILABLE {
         tracing::warn!(%method, %path, status, micros, failure, "answered");
     } else {
         tracing::debug!(%method, %path, status, micros, failure, "answered");

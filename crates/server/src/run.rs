@@ -35,19 +35,21 @@ pub enum RunError {
         message: String,
         /// What to do about it.
         hint: String,
+        /// Whether a file there is not what was written.
+        is_damaged: bool,
     },
 }
 
 impl From<Fault> for RunError {
     fn from(Fault { message, hint }: Fault) -> Self {
-        Self::Store { message, hint }
+        Self::Store { message, hint, is_damaged: false }
     }
 }
 
 impl From<IndexError> for RunError {
     fn from(error: IndexError) -> Self {
         match error {
-            IndexError::Store { message, hint } => Self::Store { message, hint },
+            IndexError::Store { message, hint, is_damaged } => Self::Store { message, hint, is_damaged },
             other => Self::Io(io::Error::other(other)),
         }
     }
@@ -159,12 +161,16 @@ mod tests {
         let config = Config::default();
         let serving = serve(listener, &app, &config, ready(Ok(())), pending());
         let failing = async {
-            let error = || IndexError::Store { message: "the disk is full".into(), hint: "make room".into() };
+            let error = || IndexError::Store {
+                message: "the disk is full".into(),
+                hint: "make room".into(),
+                is_damaged: false,
+            };
             let answer = app.ask(move |_, _| Err::<(), _>(error())).await;
             assert_eq!(answer.unwrap_err().status.as_u16(), 500);
         };
         let (served, ()) = tokio::join!(serving, failing);
-        let Err(RunError::Store { message, hint }) = served else { panic!("{served:?}") };
+        let Err(RunError::Store { message, hint, .. }) = served else { panic!("{served:?}") };
         assert_eq!((message.as_str(), hint.as_str()), ("the disk is full", "make room"));
     }
 }

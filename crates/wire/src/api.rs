@@ -8,7 +8,7 @@ mod source;
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{ContentHash, FileEntry, Kind, PeerId, PeerName, ShareDigest, SharePath};
@@ -231,6 +231,7 @@ pub enum Sort {
 
 /// `GET /api/v1/search`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SearchParams {
     /// Words, `"phrases"`, `-not`, `a OR b`, `*part*`, and filters: `type:audio`, `size:>10M`, `peer:NAME`, `hash:HEX`.
@@ -254,6 +255,7 @@ pub struct SearchParams {
     pub sort: Option<Sort>,
     /// Hits on a page, 1 to 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1000, default = 50)]
     pub limit: Option<usize>,
     /// From the page before of the same search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,20 +264,31 @@ pub struct SearchParams {
 
 /// `GET /api/v1/files`, `/api/v1/peers` and `/api/v1/peers/{id}/files`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
     /// Only this peer: a name or an id. Where none is spelt so, case and accents don't count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
-    /// Only what is at or below this path (files only).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Only what is at or below this path (files only); a slash at its end makes no difference.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "folder")]
     pub under: Option<SharePath>,
     /// Rows on a page, 1 to 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<usize>,
     /// From the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+}
+
+/// Reads a folder's path as people write it: with a slash at its end, or without.
+fn folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SharePath>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.trim_end_matches('/') {
+        "" => Ok(None),
+        path => SharePath::parse(path).map(Some).map_err(de::Error::custom),
+    }
 }
 
 /// How many there are in all.

@@ -121,7 +121,9 @@ fn of_home(error: HomeError) -> Failure {
 fn of_run(error: RunError, last: Standing) -> Failure {
     let what = if last == Standing::Ready { "the index stopped" } else { "the index can't be opened" };
     match error {
-        RunError::Store { message, hint } => Failure::failed(format!("{what}: {message}")).hint(hint),
+        RunError::Store { message, hint, is_damaged } => {
+            Failure::new(of_store(is_damaged), format!("{what}: {message}")).hint(hint)
+        }
         RunError::Io(error) => Failure::failed(format!("{what}: {error}")),
     }
 }
@@ -157,8 +159,12 @@ struct Proof {
 /// Proves the store; makes nothing where there is none.
 fn check(home: &Path, json: bool) -> Outcome {
     let store = home.join(STORE);
-    match std::fs::read_dir(&store) {
-        Ok(_) => {}
+    match std::fs::read_dir(&store).map(|mut files| files.next().is_none()) {
+        Ok(false) => {}
+        Ok(true) => {
+            return Err(Failure::new(Exit::NotFound, format!("`{}` is empty: no index is kept there", store.display()))
+                .hint("is its disk mounted? `peerage index` makes an index; name another home with `--home DIR`"));
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Failure::new(Exit::NotFound, format!("no index is kept in `{}`", home.display()))
                 .hint("`peerage index` makes one; name another home with `--home DIR`"));
@@ -202,10 +208,15 @@ fn check(home: &Path, json: bool) -> Outcome {
     Ok(())
 }
 
-/// That the folder can be read was seen before, so what is wrong is what lies in it.
+fn of_store(is_damaged: bool) -> Exit {
+    if is_damaged { Exit::Corrupt } else { Exit::Failed }
+}
+
 fn of_check(error: IndexError) -> Failure {
     match error {
-        IndexError::Store { message, hint } => Failure::new(Exit::Corrupt, message).hint(hint),
+        IndexError::Store { message, hint, is_damaged } => {
+            Failure::new(of_store(is_damaged), message).hint(hint)
+        }
         other => Failure::failed(other),
     }
 }

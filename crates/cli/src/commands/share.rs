@@ -84,7 +84,10 @@ struct Told {
     is_complete: bool,
     is_full: bool,
     offline: Option<String>,
-    plain: Option<Instant>,
+    /// When, and with which words, without a terminal.
+    plain: Option<(Instant, String)>,
+    /// Whether everything was registered before: what took how long is told of the first time.
+    was_complete: bool,
 }
 
 impl LiveShare {
@@ -209,10 +212,11 @@ impl LiveShare {
     }
 
     fn tell_plainly(&mut self, look: &ShareLook) {
-        let last = *self.told.plain.get_or_insert_with(Instant::now);
-        if last.elapsed() >= PLAIN_EVERY {
-            self.told.plain = Some(Instant::now());
-            say(look);
+        let (last, said) = self.told.plain.get_or_insert_with(|| (Instant::now(), String::new()));
+        let words = look.to_string();
+        if last.elapsed() >= PLAIN_EVERY && *said != words {
+            say(&words);
+            (*last, *said) = (Instant::now(), words);
         }
     }
 
@@ -230,6 +234,7 @@ impl LiveShare {
                     self.told.is_full = false;
                     self.line.clear();
                     say(self.summary(look));
+                    self.told.was_complete = true;
                 }
             }
             Registration::Full { files, why, hint } => {
@@ -262,12 +267,14 @@ impl LiveShare {
 
     fn summary(&self, look: &ShareLook) -> String {
         let (files, bytes) = self.peer.catalogue().counts();
+        let what = format!("{files} {}, {}", if files == 1 { "file" } else { "files" }, format_bytes(bytes));
+        if self.told.was_complete {
+            return format!("registered {what} in all");
+        }
         let progress = self.peer.progress();
         let seconds = look.elapsed.as_secs_f64();
         format!(
-            "registered {files} {}, {}, in {seconds:.1} s ({} hashed, {} known from before)",
-            if files == 1 { "file" } else { "files" },
-            format_bytes(bytes),
+            "registered {what}, in {seconds:.1} s ({} hashed, {} known from before)",
             progress.files_hashed.load(Relaxed),
             progress.files_known.load(Relaxed)
         )

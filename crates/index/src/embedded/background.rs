@@ -247,8 +247,7 @@ impl Inner {
             .zip(&standings)
             .flat_map(|(segment, standings)| dropped(segment.names(), standings))
             .collect();
-        let merged = Segment::merge(&segments, &standings, &self.workers.is_stopping);
-        drop(standings);
+        let merged = Segment::merge(&segments, standings, &self.workers.is_stopping);
         let ids: Vec<u64> = inputs.iter().map(|held| held.id).collect();
         match merged {
             Some(merged) => self.put(None, &ids, merged, &dropped, from),

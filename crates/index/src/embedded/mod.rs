@@ -201,9 +201,10 @@ impl Drop for Embedded {
 impl From<DiskError> for Error {
     fn from(error: DiskError) -> Self {
         const LOOK: &str = "look after the disk, then start the index again";
+        let is_damaged = matches!(error, DiskError::Damaged { .. } | DiskError::Missing { .. });
         let text = error.to_string();
         let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, LOOK));
-        Self::Store { message: message.into(), hint: hint.into() }
+        Self::Store { message: message.into(), hint: hint.into(), is_damaged }
     }
 }
 

@@ -43,8 +43,10 @@ use crate::{Error, Result};
 /// Names looked at one by one, where every match must be: the order is none by sources, or a filter lets few through. Beyond
 /// it the answer is of the most shared ones, and says that there are more.
 const LOOKED_AT_MAX: usize = 200_000;
-/// What reading names may cost before a search is content with what it has: some milliseconds.
+/// What reading names may cost before a search is content with what it has: some milliseconds. In an order other than by
+/// sources every name of a content is read, and none can be left out: some tens.
 const READ_MAX: usize = 18_000;
+const READ_IN_ORDER_MAX: usize = LOOKED_AT_MAX;
 /// What one name costs where words side by side are asked for: where it is asked as it is, where its words are cut out, and
 /// where for that letters beyond ASCII are folded. Elsewhere few names are read, and each costs the least.
 const READ_PLAIN: usize = 3;
@@ -145,8 +147,9 @@ struct Tally<'a> {
 }
 
 impl Spent {
-    const fn is_all(self) -> bool {
-        self.windows >= WINDOWS_MAX || self.looked_at >= LOOKED_AT_MAX || self.read >= READ_MAX
+    const fn is_all(self, sort: Sort) -> bool {
+        let read_max = if matches!(sort, Sort::Rank) { READ_MAX } else { READ_IN_ORDER_MAX };
+        self.windows >= WINDOWS_MAX || self.looked_at >= LOOKED_AT_MAX || self.read >= read_max
     }
 
     /// Adds what another spent since some time before.
@@ -264,7 +267,7 @@ impl<'a> Tally<'a> {
 
     /// Whether there is budget left; where there is none, what is found is of the most shared.
     fn may_go_on(&mut self) -> bool {
-        let may = !self.spent.is_all();
+        let may = !self.spent.is_all(self.search.sort);
         self.is_exact &= may;
         may
     }

@@ -20,6 +20,11 @@ fn a_name_is_found_by_what_the_language_promises() {
         ("yellow submarine", "music/Beatles/01 Yellow Submarine.flac"),
         ("submarine yel", "music/Beatles/01 Yellow Submarine.flac"),
         ("beatles fla", "music/Beatles/01 Yellow Submarine.flac"),
+        // And so where someone is about to leave something out, or to quote.
+        ("submarine yel -", "s/Yellow Submarine.flac"),
+        ("submarine yel *", "s/Yellow Submarine.flac"),
+        ("submarine yel \"", "s/Yellow Submarine.flac"),
+        ("submarine yel type:audio -", "s/Yellow Submarine.flac"),
         // Words of several terms.
         ("foo-bar.txt", "s/foo-bar.txt"),
         ("mp3 song", "s/song.mp3"),
@@ -38,6 +43,8 @@ fn a_name_is_found_by_what_the_language_promises() {
         ("subm* mp3", "s/submarine.mp3"),
         ("*.mp3 sub", "s/submarine.mp3"),
         ("*tle.c", "s/subtitle.c"),
+        ("mp3 *rine", "s/submarine.mp3"),
+        ("mp3 *marin*", "s/submarine.mp3"),
         // Leaving out, and dashes that don't.
         ("mp3 -live", "s/studio.mp3"),
         ("- mp3 - studio -", "s/studio.mp3"),
@@ -77,6 +84,9 @@ fn a_name_is_not_found_by_less() {
         ("mp3 song", "s/song mp 33"),
         ("*marin* mp3", "s/mar-in.mp3"),
         ("marine", "s/submarine"),
+        ("*rin", "s/submarine"),
+        ("*.fla", "s/submarine.flac"),
+        ("yel -x", "s/yellow.mp3"),
         ("mp3 -live", "s/Live.mp3"),
         ("mp3 -\"live at\"", "s/live at home.mp3"),
         ("mp3 live OR studio", "s/demo.mp3"),

@@ -446,6 +446,10 @@ pub(crate) fn a_new_file_is_found_where_a_search_is_cut_short(index: &Index) {
     index.settle().unwrap();
     let photos = SearchParams { limit: Some(1_000), ..query("photos") };
     assert!(!index.search(&photos).unwrap().total.exact, "it is cut short");
+    for sort in [Sort::Newest, Sort::Name] {
+        let total = index.search(&SearchParams { sort: Some(sort), ..photos.clone() }).unwrap().total;
+        assert_eq!((total.value, total.exact), (MANY.0 as u64, true), "an order reads more");
+    }
     anna.register(index, &[file("s/new/photos.txt", "new", 1)]).unwrap();
     assert_eq!(found(index, &photos)[0], "s/new/photos.txt");
 }

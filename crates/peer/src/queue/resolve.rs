@@ -172,7 +172,17 @@ async fn files_under(
 async fn by_name(client: &IndexClient, name: &str) -> Result<Order, Trouble> {
     let params =
         SearchParams { q: name.to_owned(), limit: Some(limits::HITS_DEFAULT), ..SearchParams::default() };
-    let page = client.search(&params).await?;
+    let page = match client.search(&params).await {
+        Ok(page) if only_one_called(&page.hits, name).is_some() => page,
+        plain => {
+            // What was given may read as a query and still be a name: `-x.mp3`, `type:audio.mp3`, one of many words.
+            let quoted = client.search(&SearchParams { q: quoted(name), ..params }).await;
+            match quoted.ok().filter(|page| only_one_called(&page.hits, name).is_some()) {
+                Some(page) => page,
+                None => plain?,
+            }
+        }
+    };
     let is_exact = page.matched.is_none_or(|matched| matched == Matched::Exact);
     let mut hits = page.hits;
     if let Some(named) = only_one_called(&hits, name) {
@@ -183,6 +193,14 @@ async fn by_name(client: &IndexClient, name: &str) -> Result<Order, Trouble> {
         1 if is_exact && page.total.value == 1 => one(hits.swap_remove(0), None),
         _ => Err(ambiguous(name, &hits, page.total.value)),
     }
+}
+
+/// A query for a name whatever is in it: a phrase without its closing quote, so that it may be cut where it is too long.
+fn quoted(name: &str) -> String {
+    let is_quote = |c: char| matches!(c, '"' | '\u{201c}' | '\u{201d}' | '\u{201e}');
+    let inner = name.replace(is_quote, " ");
+    let end = inner.floor_char_boundary(limits::QUERY_BYTES_MAX - 1);
+    format!("\"{}", &inner[..end])
 }
 
 /// The only content that goes by exactly this file name or path, if there is one.

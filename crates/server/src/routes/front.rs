@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use peerage_wire::api::{Hit, Page, SearchParams, Stats};
+use peerage_wire::api::{Hit, Matched, Page, SearchParams, Stats};
 use peerage_wire::format_bytes;
 use serde::Deserialize;
 
@@ -43,7 +43,7 @@ async fn front(State(app): State<Arc<App>>, ends: Ends, Query(asked): Query<Aske
     };
     let (status, results) = match results(&app, ends, &asked).await {
         Ok(results) => (StatusCode::OK, results),
-        Err(error) => (error.status, format!("<p>{}</p>", text(error.message()))),
+        Err(error) => (error.status, format!("<p>{}</p>\n<p>{}</p>", text(error.message()), text(error.hint()))),
     };
     page(status, "Peerage index", &format!("{}{results}", head(&stats, &asked.q)))
 }
@@ -87,8 +87,13 @@ async fn results(app: &App, ends: Ends, asked: &Asked) -> Result<String, ApiErro
 fn table(found: &Page<Hit>) -> String {
     let at_least = if found.total.exact { "" } else { "at least " };
     let rows: String = found.hits.iter().map(row).collect();
+    let how = match found.matched {
+        Some(Matched::Substring) => " Nothing matches as written: these have the words inside others.",
+        Some(Matched::Typo) => " Nothing matches as written: these are one typo away.",
+        Some(Matched::Exact) | None => "",
+    };
     format!(
-        "<p>Found {at_least}{}.</p>\n<table><tr><th>name<th>size<th>type<th>sources<th>owner<th>at<th>content\n{rows}</table>\n",
+        "<p>Found {at_least}{}.{how}</p>\n<table><tr><th>name<th>size<th>type<th>sources<th>owner<th>at<th>content\n{rows}</table>\n",
         found.total.value
     )
 }

@@ -45,6 +45,7 @@ async fn what_can_not_be_read_is_said_in_json() {
         "/api/v1/peers?limit=18446744073709551615",
         "/api/v1/search?q=a&cursor=%00garbage",
         "/api/v1/search?q=a&sort=random",
+        "/api/v1/search?q=a&min-size=7",
         "/api/v1/files?cursor=zzz",
         "/api/v1/files?under=../x",
         "/api/v1/contents/short",

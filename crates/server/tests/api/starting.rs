@@ -92,9 +92,13 @@ async fn nothing_is_asked_of_an_index_before_it_is_whole() {
 #[tokio::test]
 async fn an_index_that_can_not_be_opened_ends_the_door_with_the_cause() {
     let (mut door, script, _standing) = scripted().await;
-    let error = Error::Store { message: "`snapshot-7` is damaged".into(), hint: "restore it".into() };
+    let error = Error::Store {
+        message: "`snapshot-7` is damaged".into(),
+        hint: "restore it".into(),
+        is_damaged: true,
+    };
     script.send(Step::End(Err(error))).unwrap();
-    let Err(RunError::Store { message, hint }) = door.ended().await else { panic!("it went on") };
+    let Err(RunError::Store { message, hint, is_damaged: true }) = door.ended().await else { panic!("it went on") };
     assert_eq!((message.as_str(), hint.as_str()), ("`snapshot-7` is damaged", "restore it"));
 }
 

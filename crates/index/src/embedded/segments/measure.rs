@@ -110,7 +110,7 @@ fn push(world: &World, tiers: &mut Vec<Vec<Arc<Segment>>>, tier: usize, segment:
 
 fn merge(world: &World, pieces: &[Arc<Segment>]) -> Segment {
     let standings: Vec<_> = pieces.iter().map(|piece| world.standings(piece.names())).collect();
-    Segment::merge(pieces, &standings, &AtomicBool::new(false)).unwrap()
+    Segment::merge(pieces, standings, &AtomicBool::new(false)).unwrap()
 }
 
 fn print_memory(segment: &Segment) {

@@ -69,7 +69,7 @@ fn merged_with(corpus: &Corpus, written: impl Fn(u32, Segment) -> Segment) -> Se
     };
     let merge = |pieces: &[Arc<Segment>]| {
         let standings: Vec<_> = pieces.iter().map(|piece| standings(piece.names(), corpus)).collect();
-        Segment::merge(pieces, &standings, &AtomicBool::new(false)).unwrap()
+        Segment::merge(pieces, standings, &AtomicBool::new(false)).unwrap()
     };
     merge(&[Arc::new(merge(&[part(0), part(1)])), part(2)])
 }
@@ -265,7 +265,7 @@ fn ask_everything(segment: &Segment, query: &str) {
     let mut bytes = Vec::new();
     segment.encode(&mut bytes).unwrap();
     let again = Arc::new(Segment::decode(&bytes).unwrap());
-    Segment::merge(&[Arc::clone(&again), again], &[standings.clone(), standings], &AtomicBool::new(false));
+    Segment::merge(&[Arc::clone(&again), again], vec![standings.clone(), standings], &AtomicBool::new(false));
 }
 
 /// What a piece of many names is asked.
@@ -355,7 +355,7 @@ fn a_merge_that_is_stopped_gives_nothing() {
         nothing.plan(&Query::parse("a").unwrap(), None).is_none()
             && !nothing.tell(1, self::standing(1, 0), false)
     );
-    assert!(Segment::merge(&[Arc::new(nothing)], &[Vec::new()], &AtomicBool::new(true)).is_none());
+    assert!(Segment::merge(&[Arc::new(nothing)], vec![Vec::new()], &AtomicBool::new(true)).is_none());
 }
 
 /// Only names with the pair are known to have `mp3` as one word; the others are for `Query::find`.
