@@ -104,7 +104,8 @@ fn a_name_is_fetched_whatever_a_query_would_make_of_it() {
     let net = Net::start();
     let dir = net.folder("x");
     let long = (0..20).map(|word| word.to_string()).collect::<Vec<_>>().join(" ");
-    let names = ["-dash.txt", "live -demo.txt", "live demo.txt", "this OR that.txt", "a \"quote\".txt", &long];
+    let names =
+        ["-dash.txt", "live -demo.txt", "live demo.txt", "this OR that.txt", "a \"quote\".txt", &long];
     names.iter().for_each(|name| fs::write(dir.join(name), name).unwrap());
     let _peer = net.share("office", &dir);
     for name in names.into_iter().filter(|name| !name.contains('"')) {

@@ -59,8 +59,11 @@ impl SharePath {
         if normal.len() > limits::PATH_BYTES_MAX {
             return Err(PathError::Long);
         }
-        if normal.split('/').count() > limits::PATH_DEPTH_MAX {
+        if normal.bytes().filter(|byte| *byte == b'/').count() >= limits::PATH_DEPTH_MAX {
             return Err(PathError::Deep);
+        }
+        if has_forbidden(&normal) {
+            return Err(PathError::Character);
         }
         normal.split('/').try_for_each(check_component)?;
         Ok(Self(normal))
@@ -132,18 +135,17 @@ fn check_component(component: &str) -> Result<(), PathError> {
         "" => Err(PathError::Empty),
         "." | ".." => Err(PathError::Climbs),
         _ if component.len() > limits::COMPONENT_BYTES_MAX => Err(PathError::ComponentLong),
-        _ if has_forbidden(component) => Err(PathError::Character),
         _ => Ok(()),
     }
 }
 
-fn has_forbidden(component: &str) -> bool {
-    if component.is_ascii() {
+fn has_forbidden(path: &str) -> bool {
+    if path.is_ascii() {
         // Every byte is looked at, so that many are looked at in one step.
         let is_bad = |byte: u8| byte.is_ascii_control() | (byte == b'\\');
-        return component.bytes().fold(false, |bad, byte| bad | is_bad(byte));
+        return path.bytes().fold(false, |bad, byte| bad | is_bad(byte));
     }
-    component.contains(|c: char| c.is_control() || c == '\\')
+    path.contains(|c: char| c.is_control() || c == '\\')
 }
 
 fn is_storable(component: &str) -> bool {

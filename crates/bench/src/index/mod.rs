@@ -147,13 +147,14 @@ fn measure(
 ) -> Result<()> {
     let index = store.index();
     report.add(&memory.after(&index, "memory after filling")?);
-    report.add(&rates::run(setting, &index, args.rate_files)?);
     let classes = if args.class.is_empty() { Class::ALL.to_vec() } else { args.class.clone() };
     let queries = classes::queries(setting.corpus, &classes, args.searches);
     let ours = search::run(setting, &index, &queries, Duration::from_secs(args.class_secs))?;
     report.add(&search::section(&ours));
     report.add(&fresh::run(setting, &index, args.fresh)?);
     report.add(&churn::run(setting, &index, args.churn_files)?);
+    // After the searches: what so many registrations in a second leave to be merged is not what the writer beside them leaves.
+    report.add(&rates::run(setting, &index, args.rate_files)?);
     report.add(&memory.after(&index, "memory in the end")?);
     if args.rivals {
         report.add(&rivals::run(setting.corpus, &queries, &ours, args)?);

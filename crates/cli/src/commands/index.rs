@@ -162,8 +162,13 @@ fn check(home: &Path, json: bool) -> Outcome {
     match std::fs::read_dir(&store).map(|mut files| files.next().is_none()) {
         Ok(false) => {}
         Ok(true) => {
-            return Err(Failure::new(Exit::NotFound, format!("`{}` is empty: no index is kept there", store.display()))
-                .hint("is its disk mounted? `peerage index` makes an index; name another home with `--home DIR`"));
+            return Err(Failure::new(
+                Exit::NotFound,
+                format!("`{}` is empty: no index is kept there", store.display()),
+            )
+            .hint(
+                "is its disk mounted? `peerage index` makes an index; name another home with `--home DIR`",
+            ));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Failure::new(Exit::NotFound, format!("no index is kept in `{}`", home.display()))

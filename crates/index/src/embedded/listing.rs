@@ -15,8 +15,8 @@ use crate::{Error, Result};
 const FIRST_ID: PeerId = PeerId::from_bytes([0; 32]);
 /// Peers whose files below a path are counted for the total; more would hold the answer up.
 const COUNTED_PEERS_MAX: usize = 10_000;
-/// Sources beyond those that are shown which are asked for a name.
-const OWNERS_LOOKED_AT_MAX: usize = 12;
+/// Sources that are all asked for a name, where those that are shown don't have it.
+const OWNERS_LOOKED_AT_MAX: u32 = 16;
 
 /// Rows on a page: what was asked for within the limits.
 pub(super) fn page_rows(asked: Option<usize>, default: usize) -> Result<usize> {
@@ -148,9 +148,9 @@ impl State {
         })
     }
 
-    /// Some live sources of a content: those that were asked for, and others from a place in its list on. Each by id, but one
-    /// that has the first of the names before, where there is one among those looked at: who sees one name and one
-    /// owner takes them to belong together.
+    /// Some live sources of a content: those that were asked for, and others from a place in its list on. Each by id, but the one
+    /// before that has the first of the names, and of several such the one that shares least: who sees one name and one
+    /// owner takes them to belong together. Where there are few sources in all, it is looked for among all of them.
     fn sources_of(
         &self,
         content: &Content,
@@ -166,13 +166,19 @@ impl State {
         keys.extend(others.by_ref().take(most.saturating_sub(asked.len())));
         let order = |key: &PeerKey| (!asked.contains(key), self.peers.get(*key).map(|peer| peer.id));
         keys.sort_unstable_by_key(order);
-        if let Some(name) = names.first().filter(|_| !content.has_one_name()) {
+        if let Some(name) = names.first() {
             let has_it = |key: &PeerKey| {
-                self.peers.get(*key).is_some_and(|peer| peer.manifest.has(&self.names, *name))
+                let has_it = |peer: &Peer| peer.manifest.has(&self.names, *name);
+                content.has_one_name() || self.peers.get(*key).is_some_and(has_it)
             };
-            if let Some(at) = keys.iter().position(has_it) {
+            let len = |key: PeerKey| self.peers.get(key).map_or(0, |peer| peer.manifest.len());
+            let mut by_len: Vec<usize> = (0..keys.len()).collect();
+            by_len.sort_by_key(|at| (!asked.contains(&keys[*at]), len(keys[*at]))); // the least to look through first
+            if let Some(at) = by_len.into_iter().find(|at| has_it(&keys[*at])) {
                 keys[..=at].rotate_right(1);
-            } else if let Some(owner) = others.take(OWNERS_LOOKED_AT_MAX).find(has_it) {
+            } else if content.live() <= OWNERS_LOOKED_AT_MAX
+                && let Some(owner) = others.find(has_it)
+            {
                 keys.pop();
                 keys.insert(0, owner);
             }

@@ -19,7 +19,7 @@ use super::claims::Claims;
 use super::contents::{Content, Contents};
 use super::manifest::{Manifest, Odd};
 use super::names::{Name, Names, clamp_time};
-use super::peers::Peers;
+use super::peers::{Peer, Peers};
 use super::search::Cores;
 use super::segments::{Memtable, Segment, Standing, size_class};
 use super::sources::{List, Sources};
@@ -145,9 +145,17 @@ impl State {
     }
 
     pub(super) fn warm_peers(&self, peers: impl Iterator<Item = PeerKey>) {
-        let peers: Vec<PeerKey> = peers.collect();
-        let records = peers.iter().filter_map(|key| self.peers.get(*key));
-        black_box(records.fold(0, |sum, peer| sum ^ peer.id.as_bytes()[0]));
+        let peers: Vec<&Peer> = peers.filter_map(|key| self.peers.get(key)).collect();
+        let of_record = |peer: &&Peer| {
+            let len = peer.manifest.len().to_le_bytes()[0];
+            peer.id.as_bytes()[0] ^ peer.address.port().to_le_bytes()[0] ^ len
+        };
+        black_box(peers.iter().map(of_record).fold(0, |sum, byte| sum ^ byte));
+        let beside_it = |peer: &&Peer| {
+            let first = peer.manifest.names.first().map_or(0, |name| u32::from(*name));
+            peer.name.as_str().as_bytes().first().copied().unwrap_or_default() ^ first.to_le_bytes()[0]
+        };
+        black_box(peers.iter().map(beside_it).fold(0, |sum, byte| sum ^ byte));
     }
 
     /// A peer registers a file of a content under a name that it does not have. `is_first` tells whether it had the

@@ -277,7 +277,12 @@ impl Model {
         hit.names.sort_by_key(|other| other != name);
         hit.kind = Kind::of_name(name.file_name());
         hit.sources.sort_by_key(|source| (!asked.contains(&source.peer), source.peer));
-        if let Some(at) = hit.sources.iter().position(|source| self.has(&source.peer, hit.hash, name)) {
+        let len = |at: &usize| {
+            let peer = &hit.sources[*at].peer;
+            (!asked.contains(peer), self.peers.get(peer).map_or(0, |peer| peer.files.len()))
+        };
+        let owners = (0..hit.sources.len()).filter(|at| self.has(&hit.sources[*at].peer, hit.hash, name));
+        if let Some(at) = owners.min_by_key(len) {
             hit.sources[..=at].rotate_right(1);
         }
     }

@@ -208,11 +208,11 @@ pub(crate) fn hits_are_ranked_filtered_and_sorted(index: &Index) {
     assert_eq!(sorted(Sort::Name), ["yellow/x.mp3", "s/yellow.mp3", "s/Yellow.txt"]);
     assert_eq!(with(SearchParams { kind: Some(Kind::Audio), ..none() }), ["s/yellow.mp3", "yellow/x.mp3"]);
     assert_eq!(with(SearchParams { min_size: Some(20), max_size: Some(20), ..none() }), ["yellow/x.mp3"]);
-    for peer in ["ben", &ben.id.to_string(), "b2b2", "B2B2b"] {
+    for peer in ["ben", "Ben", &ben.id.to_string(), "b2b2", "B2B2b"] {
         let his = with(SearchParams { peer: Some(peer.into()), ..none() });
         assert_eq!(his, ["s/Yellow.txt", "yellow/x.mp3"], "{peer}");
     }
-    for peer in ["b2b", "be", "Ben", ""] {
+    for peer in ["b2b", "be", "Bem", ""] {
         assert!(with(SearchParams { peer: Some(peer.into()), ..none() }).is_empty(), "{peer:?}");
     }
 }

@@ -43,7 +43,9 @@ async fn front(State(app): State<Arc<App>>, ends: Ends, Query(asked): Query<Aske
     };
     let (status, results) = match results(&app, ends, &asked).await {
         Ok(results) => (StatusCode::OK, results),
-        Err(error) => (error.status, format!("<p>{}</p>\n<p>{}</p>", text(error.message()), text(error.hint()))),
+        Err(error) => {
+            (error.status, format!("<p>{}</p>\n<p>{}</p>", text(error.message()), text(error.hint())))
+        }
     };
     page(status, "Peerage index", &format!("{}{results}", head(&stats, &asked.q)))
 }

@@ -98,7 +98,9 @@ async fn an_index_that_can_not_be_opened_ends_the_door_with_the_cause() {
         is_damaged: true,
     };
     script.send(Step::End(Err(error))).unwrap();
-    let Err(RunError::Store { message, hint, is_damaged: true }) = door.ended().await else { panic!("it went on") };
+    let Err(RunError::Store { message, hint, is_damaged: true }) = door.ended().await else {
+        panic!("it went on")
+    };
     assert_eq!((message.as_str(), hint.as_str()), ("`snapshot-7` is damaged", "restore it"));
 }
 

@@ -235,9 +235,9 @@ impl Memtable {
 
     fn union_of(&self, terms: &[u32]) -> Union<'_> {
         let mut union = Union::default();
-        for term in terms {
-            self.each_value(*term, |value| union.add_value(value));
-        }
+        union.add_values(|values| {
+            terms.iter().for_each(|term| self.each_value(*term, |value| values.push(value)));
+        });
         union.ready(self.len().div_ceil(WINDOW))
     }
 }

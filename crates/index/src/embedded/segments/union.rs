@@ -59,9 +59,12 @@ impl<'a> Union<'a> {
         }
     }
 
-    pub(super) fn add_value(&mut self, value: u32) {
-        self.count += 1;
-        Arc::make_mut(&mut self.gathered).push(value);
+    /// Adds the values that are put into the list. Many at once: asking whether the list is shared takes longer than a value.
+    pub(super) fn add_values(&mut self, put: impl FnOnce(&mut Vec<u32>)) {
+        let gathered = Arc::make_mut(&mut self.gathered);
+        let before = gathered.len();
+        put(gathered);
+        self.count += gathered.len() - before;
     }
 
     /// Has to be called when all is added, before anything is asked.
