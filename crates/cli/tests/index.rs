@@ -50,10 +50,10 @@ fn a_home_without_an_index_has_nothing_to_prove_and_stays_as_it_is() {
     assert!(!net.index_home().exists());
     // A disk that is not mounted leaves such a folder.
     let store = net.index_home().join("index");
-    fs::create_dir_all(&store).unwrap();
+    fs::create_dir_all(store.join("lost+found")).unwrap();
     let said = stderr(&check(&net, 3, &[]));
-    assert!(said.contains("is empty") && said.contains("hint: "), "{said}");
-    assert!(fs::read_dir(&store).unwrap().next().is_none());
+    assert!(said.contains("no index is kept in") && said.contains("hint: is its disk mounted?"), "{said}");
+    assert_eq!(fs::read_dir(&store).unwrap().count(), 1);
 }
 
 #[test]

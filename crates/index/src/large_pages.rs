@@ -8,10 +8,11 @@
 /// Where jemalloc looks for its settings.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 const SETTINGS: &str = "_RJEM_MALLOC_CONF";
-/// And a thread that gives back to the system what is free for some seconds, where nobody asks for memory meanwhile: a large
+/// And, where jemalloc can have them, threads that give back to the system what is free for some seconds, where nobody asks for memory meanwhile: a large
 /// merge asks for gigabytes, and then for nothing for a minute.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-const WANTED: &str = "thp:always,background_thread:true";
+const WANTED: &str =
+    if cfg!(target_env = "gnu") { "thp:always,background_thread:true" } else { "thp:always" };
 
 /// Begins this program anew, in the same process, with large pages: for the first step of a program that is going to hold
 /// an index and whose allocator is jemalloc. Returns where the settings are made already, where the program can't be begun

@@ -3,7 +3,7 @@
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 
-pub(crate) use peerage_wire::html::text;
+pub(crate) use peerage_wire::html::{text, value};
 
 /// The one style sheet, served at `/style.css`.
 pub(crate) const STYLE: &str = "\

@@ -285,10 +285,7 @@ pub struct ListParams {
 /// Reads a folder's path as people write it: with a slash at its end, or without.
 fn folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SharePath>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match text.trim_end_matches('/') {
-        "" => Ok(None),
-        path => SharePath::parse(path).map(Some).map_err(de::Error::custom),
-    }
+    SharePath::parse(text.trim_end_matches('/')).map(Some).map_err(de::Error::custom)
 }
 
 /// How many there are in all.

@@ -156,19 +156,22 @@ struct Proof {
     torn_bytes: u64,
 }
 
+/// Whether any of a folder's files is a store's: a disk that is not mounted leaves an empty one, a fresh one `lost+found`.
+fn has_store(files: std::fs::ReadDir) -> bool {
+    let mut names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    names.any(|name| {
+        name == "FORMAT" || ["log-", "snapshot-", "segment-"].iter().any(|kind| name.starts_with(kind))
+    })
+}
+
 /// Proves the store; makes nothing where there is none.
 fn check(home: &Path, json: bool) -> Outcome {
     let store = home.join(STORE);
-    match std::fs::read_dir(&store).map(|mut files| files.next().is_none()) {
-        Ok(false) => {}
-        Ok(true) => {
-            return Err(Failure::new(
-                Exit::NotFound,
-                format!("`{}` is empty: no index is kept there", store.display()),
-            )
-            .hint(
-                "is its disk mounted? `peerage index` makes an index; name another home with `--home DIR`",
-            ));
+    match std::fs::read_dir(&store).map(has_store) {
+        Ok(true) => {}
+        Ok(false) => {
+            return Err(Failure::new(Exit::NotFound, format!("no index is kept in `{}`", store.display()))
+                .hint("is its disk mounted? `peerage index` makes an index; name another home with `--home DIR`"));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Failure::new(Exit::NotFound, format!("no index is kept in `{}`", home.display()))

@@ -167,9 +167,10 @@ impl State {
         let order = |key: &PeerKey| (!asked.contains(key), self.peers.get(*key).map(|peer| peer.id));
         keys.sort_unstable_by_key(order);
         if let Some(name) = names.first() {
+            let is_sole = content.has_one_name() && !content.has_unlisted();
             let has_it = |key: &PeerKey| {
                 let has_it = |peer: &Peer| peer.manifest.has(&self.names, *name);
-                content.has_one_name() || self.peers.get(*key).is_some_and(has_it)
+                is_sole || self.peers.get(*key).is_some_and(has_it)
             };
             let len = |key: PeerKey| self.peers.get(key).map_or(0, |peer| peer.manifest.len());
             let mut by_len: Vec<usize> = (0..keys.len()).collect();
@@ -191,13 +192,27 @@ impl State {
         peers.into_iter().map(|peer| peer.source(&self.names, &names)).collect()
     }
 
-    /// Live sources of a content that are among some peers, as many as an answer shows.
+    /// Live sources of a content that are among some peers (in the order of their numbers), as many as an answer shows, the
+    /// first by id. Where both are many, of the first of these peers alone.
     pub(super) fn sources_among(&self, content: &Content, peers: &[PeerKey]) -> Vec<PeerKey> {
+        /// So many sources are looked through rather than asked, and so many peers are asked where there are more.
+        const LOOKED_THROUGH: u32 = 1_024;
+        const ASKED_MAX: usize = 64;
         if peers.is_empty() {
             return Vec::new();
         }
-        let sources = self.sources.iter(content.sources, 0).filter(|peer| peers.binary_search(peer).is_ok());
-        sources.filter(|peer| self.peers.leases.is_live(*peer)).take(limits::SEARCH_SOURCES_MAX).collect()
+        let is_live = |peer: &PeerKey| self.peers.leases.is_live(*peer);
+        let mut among: Vec<PeerKey> = if content.sources.len() <= LOOKED_THROUGH {
+            let sources = self.sources.iter(content.sources, 0).filter(is_live);
+            sources.filter(|peer| peers.binary_search(peer).is_ok()).collect()
+        } else {
+            let names: Vec<NameKey> = self.names.listed(content).map(|(name, _)| name).collect();
+            let has_one = |peer: &PeerKey| names.iter().any(|name| self.has_name(&[*peer], *name));
+            peers.iter().take(ASKED_MAX).copied().filter(is_live).filter(has_one).collect()
+        };
+        among.sort_unstable_by_key(|key| self.peers.get(*key).map(|peer| peer.id));
+        among.truncate(limits::SEARCH_SOURCES_MAX);
+        among
     }
 
     /// Whether one of some peers has a name.

@@ -201,7 +201,8 @@ impl Drop for Embedded {
 impl From<DiskError> for Error {
     fn from(error: DiskError) -> Self {
         const LOOK: &str = "look after the disk, then start the index again";
-        let is_damaged = matches!(error, DiskError::Damaged { .. } | DiskError::Missing { .. });
+        use DiskError::{Damaged, Gone, Missing, NotAStore};
+        let is_damaged = matches!(error, Damaged { .. } | Missing { .. } | Gone { .. } | NotAStore { .. });
         let text = error.to_string();
         let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, LOOK));
         Self::Store { message: message.into(), hint: hint.into(), is_damaged }

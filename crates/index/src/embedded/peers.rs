@@ -124,8 +124,9 @@ impl Peers {
     }
 
     fn hash(&self, folded_name: &str) -> u32 {
-        // The lower half is as good as all of it.
-        self.hasher.hash_one(folded_name) as u32
+        // Half of it does: few names fall together.
+        let [a, b, c, d, ..] = self.hasher.hash_one(folded_name).to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
     }
 
     pub(super) fn forget(&mut self, key: PeerKey) {

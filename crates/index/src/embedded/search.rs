@@ -60,12 +60,13 @@ const WINDOWS_MAX: usize = 4_096;
 impl State {
     pub(super) fn search(&self, params: &SearchParams) -> Result<Page<Hit>> {
         let query = Query::parse(&params.q)?;
+        let most = page_rows(params.limit, limits::HITS_DEFAULT)?;
         let _core = self.cores.enter();
         let search = Search {
             state: self,
             filter: Filter::of(self, params, &query),
             sort: params.sort.unwrap_or_default(),
-            most: page_rows(params.limit, limits::HITS_DEFAULT)?,
+            most,
             asked: Asked::of(params),
         };
         match params.cursor.as_deref().map(Cursor::parse).transpose()? {
@@ -370,7 +371,9 @@ impl<'a> Tally<'a> {
     fn first_by_name(&self, names: &[(Place, NameKey)], asked: &[PeerKey]) -> Option<usize> {
         let order =
             |at: &usize| (!self.search.state.has_name(asked, names[*at].1), self.by_name(names[*at].1));
-        (0..names.len()).min_by_key(order)
+        let mut all: Vec<usize> = (0..names.len()).collect();
+        all.sort_by_cached_key(order);
+        all.first().copied()
     }
 
     fn enter(&mut self, standing: Standing, content: ContentKey) {
@@ -440,7 +443,7 @@ impl<'a> Tally<'a> {
         }
         state.sort_names(&mut names);
         if !asked.is_empty() {
-            names.sort_by_key(|(_, name)| !state.has_name(asked, *name));
+            names.sort_by_cached_key(|(_, name)| !state.has_name(asked, *name));
         }
         if self.search.sort == Sort::Name
             && let Some(at) = self.first_by_name(&names, asked)

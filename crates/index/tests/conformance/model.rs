@@ -245,7 +245,9 @@ impl Model {
             }
             sources.extend((!files.is_empty()).then(|| peer.source(*id)));
         }
-        // What peers who are asked for have comes before.
+        // What peers who are asked for have comes before: the first of those whom an answer shows.
+        let holders = sources.iter().map(|source| source.peer).filter(|peer| asked.contains(peer));
+        let asked: &BTreeSet<PeerId> = &holders.take(limits::SEARCH_SOURCES_MAX).collect();
         let is_others = |path: &SharePath| !asked.iter().any(|peer| self.has(peer, hash, path));
         let matching = names
             .into_iter()

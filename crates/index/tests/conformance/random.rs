@@ -12,7 +12,7 @@ use super::fixture::{SEEN_IP, counts, digest_of, file};
 use super::model::Model;
 
 const PEERS: usize = 4;
-/// Two of the same name, in odd epochs of the same but for case and accents; one whose name is the beginning of another's
+/// Two of the same name, in even epochs of the same but for case and accents; one whose name is the beginning of another's
 /// id.
 const NAMES: [[&str; 2]; PEERS] = [["anna", "anna"], ["ben", "ben"], ["ben", "Bén"], ["cafe", "Café"]];
 /// Who may be asked for: names, beginnings of one id, of two, of none, and too short ones.
@@ -82,7 +82,7 @@ impl Life {
             Step::Announce { peer, ahead, digest } => {
                 let epoch = self.epoch(*peer, *ahead);
                 let said = Announcement {
-                    name: NAMES[*peer][usize::from(epoch % 2 == 0)].parse().unwrap(),
+                    name: NAMES[*peer][usize::from(epoch.is_multiple_of(2))].parse().unwrap(),
                     doors: Doors::native(1_000),
                     epoch,
                     digest: self.digest(*peer, *digest),

@@ -300,6 +300,13 @@ pub(crate) fn the_first_name_is_the_first_owners(index: &Index) {
     assert_eq!(first(&query("8.jpg")), told("nas/beach 8.jpg", "NÁS"));
     index.quit(nas.id).unwrap();
     assert_eq!(first(&query("beach")), told("s/beach.jpg", "other"));
+    // Of five who are asked for, four are shown, and their names: the first by id, whoever came last.
+    let _last = Peer::joined(index, 0xf5, "five", &[file("five/a beach.jpg", "photo", 1)]);
+    for number in (0xf1..=0xf4).rev() {
+        Peer::joined(index, number, "five", &[file(&format!("five/beach {number}.jpg"), "photo", 1)]);
+    }
+    let theirs = SearchParams { sort: Some(Sort::Name), ..query("beach peer:five") };
+    assert_eq!(first(&theirs), told("five/beach 241.jpg", "five"));
 }
 
 pub(crate) fn words_are_read_more_loosely_only_where_nothing_matches(index: &Index) {

@@ -75,10 +75,10 @@ fn damaged(bytes: &[u8], place: usize, damage: Damage) -> Vec<u8> {
 }
 
 fn is_told_well(error: &Error, file: &Path) {
-    let Error::Store { message, hint, .. } = error else { panic!("{error}") };
+    let Error::Store { message, hint, is_damaged } = error else { panic!("{error}") };
     let name = file.file_name().unwrap().to_str().unwrap();
     let names_it = message.contains(name) || message.contains(file.parent().unwrap().to_str().unwrap());
-    assert!(names_it && !hint.is_empty(), "{file:?}: {message}, {hint}");
+    assert!(names_it && !hint.is_empty() && *is_damaged, "{file:?}: {message}, {hint}");
 }
 
 #[test]

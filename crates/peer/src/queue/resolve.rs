@@ -11,7 +11,7 @@ use peerage_wire::api::{Hit, ListParams, Matched, PeerRow, SearchParams, Source}
 use peerage_wire::{ContentHash, FileEntry, Link, SharePath, limits, shown};
 
 use super::trouble::{Cause, Trouble};
-use crate::index_client::IndexClient;
+use crate::index_client::{IndexClient, IndexError};
 
 /// Candidates shown when a name is found more than once.
 const CANDIDATES_SHOWN: usize = 10;
@@ -138,6 +138,8 @@ async fn the_peer(client: &IndexClient, peer: &str) -> Result<Option<PeerRow>, T
     let params =
         ListParams { peer: Some(peer.to_owned()), limit: Some(CANDIDATES_SHOWN), ..ListParams::default() };
     let mut peers = client.peers(&params).await?.hits;
+    // Somebody else may go by nearly the same name; what is no peer's name may be a share's.
+    peers.retain(|row| row.name.as_str() == peer || row.peer.to_string().starts_with(&peer.to_lowercase()));
     if peers.len() > 1 {
         let ids: Vec<String> =
             peers.iter().map(|row| format!("{} at {}", row.peer.short(), row.address)).collect();
@@ -173,11 +175,12 @@ async fn by_name(client: &IndexClient, name: &str) -> Result<Order, Trouble> {
     let params =
         SearchParams { q: name.to_owned(), limit: Some(limits::HITS_DEFAULT), ..SearchParams::default() };
     let page = match client.search(&params).await {
-        Ok(page) if only_one_called(&page.hits, name).is_some() => page,
+        Ok(page) if called(&page.hits, name).next().is_some() => page,
+        Err(error) if !is_of_the_query(&error) => return Err(error.into()),
         plain => {
-            // What was given may read as a query and still be a name: `-x.mp3`, `type:audio.mp3`, one of many words.
+            // What was given may read as a query and still be a name: `-x.mp3`, `this OR that.txt`, one of many words.
             let quoted = client.search(&SearchParams { q: quoted(name), ..params }).await;
-            match quoted.ok().filter(|page| only_one_called(&page.hits, name).is_some()) {
+            match quoted.ok().filter(|page| called(&page.hits, name).next().is_some()) {
                 Some(page) => page,
                 None => plain?,
             }
@@ -195,19 +198,32 @@ async fn by_name(client: &IndexClient, name: &str) -> Result<Order, Trouble> {
     }
 }
 
-/// A query for a name whatever is in it: a phrase without its closing quote, so that it may be cut where it is too long.
+fn is_of_the_query(error: &IndexError) -> bool {
+    matches!(error, IndexError::Refused { status, .. } if status.as_u16() == 400)
+}
+
+/// A query for a name whatever is in it: a phrase without its closing quote, so that it may be cut where it is too long. Of
+/// a long path it is the file's own name.
 fn quoted(name: &str) -> String {
+    let is_long = name.len() >= limits::QUERY_BYTES_MAX;
+    let name = if is_long { name.rsplit('/').next().unwrap_or(name) } else { name };
     let is_quote = |c: char| matches!(c, '"' | '\u{201c}' | '\u{201d}' | '\u{201e}');
     let inner = name.replace(is_quote, " ");
-    let end = inner.floor_char_boundary(limits::QUERY_BYTES_MAX - 1);
+    let most = inner.len().min(limits::QUERY_BYTES_MAX - 1);
+    let end = (0..=most).rev().find(|at| inner.is_char_boundary(*at)).unwrap_or(0);
     format!("\"{}", &inner[..end])
 }
 
-/// The only content that goes by exactly this file name or path, if there is one.
-fn only_one_called(hits: &[Hit], name: &str) -> Option<usize> {
+/// The contents that go by exactly this file name or path.
+fn called<'a>(hits: &'a [Hit], name: &'a str) -> impl Iterator<Item = (usize, &'a Hit)> {
     let is_called =
-        |hit: &Hit| hit.names.iter().any(|path| path.as_str() == name || path.file_name() == name);
-    let mut called = hits.iter().enumerate().filter(|(_, hit)| is_called(hit));
+        move |hit: &Hit| hit.names.iter().any(|path| path.as_str() == name || path.file_name() == name);
+    hits.iter().enumerate().filter(move |(_, hit)| is_called(hit))
+}
+
+/// The only such content, if there is one.
+fn only_one_called(hits: &[Hit], name: &str) -> Option<usize> {
+    let mut called = called(hits, name);
     match (called.next(), called.next()) {
         (Some((position, _)), None) => Some(position),
         _ => None,

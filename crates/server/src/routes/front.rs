@@ -17,7 +17,7 @@ use crate::address::Ends;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::Query;
-use crate::html::{STYLE, page, text};
+use crate::html::{STYLE, page, text, value};
 use crate::routes::{search, status};
 
 /// The page and its style sheet.
@@ -70,7 +70,7 @@ fn head(stats: &Stats, q: &str) -> String {
         stats.files,
         stats.contents,
         format_bytes(stats.bytes),
-        text(q),
+        value(q),
     )
 }
 
@@ -132,7 +132,7 @@ fn next(found: &Page<Hit>, q: &str) -> String {
     format!(
         "<form action=\"/\"><input type=\"hidden\" name=\"q\" value=\"{}\">\
          <input type=\"hidden\" name=\"cursor\" value=\"{}\"><button>More</button></form>\n",
-        text(q),
-        text(cursor)
+        value(q),
+        value(cursor)
     )
 }

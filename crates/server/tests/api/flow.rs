@@ -29,8 +29,11 @@ async fn a_peer_comes_is_found_and_goes() {
     assert_eq!(filtered.hits.len(), 1);
     let files: Page<FileRow> = door.read("/api/v1/files").await;
     assert_eq!(files.hits.len(), 3);
-    let below: Page<FileRow> = door.read(&format!("/api/v1/peers/{}/files?under=docs", peer.id)).await;
-    assert_eq!(below.hits.len(), 2);
+    for under in ["docs", "docs/"] {
+        let path = format!("/api/v1/peers/{}/files?under={under}", peer.id);
+        let below: Page<FileRow> = door.read(&path).await;
+        assert_eq!(below.hits.len(), 2, "{under}");
+    }
     let row: PeerRow = door.read(&format!("/api/v1/peers/{}", peer.id)).await;
     let rows: Page<PeerRow> = door.read("/api/v1/peers").await;
     assert_eq!((rows.hits, row.files), (vec![row.clone()], 3));

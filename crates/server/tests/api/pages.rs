@@ -31,6 +31,13 @@ async fn the_front_page_counts_and_searches() {
     assert!(nothing.text().contains("File not found"), "{}", nothing.text());
     assert!(!nothing.text().contains("<script>"), "{}", nothing.text());
 
+    let typo = door.get("/?q=trian").await.text();
+    assert!(typo.contains("Found 2. Nothing matches as written: these are one typo away."), "{typo}");
+    let asked = door.get("/?q=-a").await.text();
+    assert!(asked.contains("only leaves out") && asked.contains("a query is words"), "{asked}");
+    let joined = door.get("/?q=a%E2%80%8Db").await.text();
+    assert!(joined.contains("value=\"a\u{200d}b\""), "it comes back as it was: {joined}");
+
     let bad = door.get("/?q=a&cursor=garbage").await;
     assert_eq!(bad.status, StatusCode::BAD_REQUEST);
     assert!(bad.header("content-type").starts_with("text/html"), "a person asked");

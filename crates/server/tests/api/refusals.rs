@@ -48,6 +48,7 @@ async fn what_can_not_be_read_is_said_in_json() {
         "/api/v1/search?q=a&min-size=7",
         "/api/v1/files?cursor=zzz",
         "/api/v1/files?under=../x",
+        "/api/v1/files?under=/",
         "/api/v1/contents/short",
         "/api/v1/contents/%ff",
         "/api/v1/peers/%1b[31m",

@@ -190,7 +190,12 @@ impl Container {
     pub(crate) fn open(store: &StoreDir, file: StoreFile) -> DiskResult<Self> {
         let path = store.path_of(file);
         let opened = File::open(&path).and_then(|opened| Ok((opened.metadata()?.len(), opened)));
-        let (length, mut opened) = opened.map_err(DiskError::io("open", &path))?;
+        let (length, mut opened) = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(DiskError::Gone { file: path });
+            }
+            opened => opened.map_err(DiskError::io("open", &path))?,
+        };
         match read_table(&mut opened, length) {
             Ok(Ok(sections)) => Ok(Self { path, sections }),
             Ok(Err((offset, damaged))) => Err(damaged.at(&path, offset)),

@@ -32,6 +32,9 @@ pub(crate) enum DiskError {
     /// A file that others refer to is not there.
     #[error("records {first} to {last} of the log are missing in `{}`\nhint: {START_ANEW}", dir.display())]
     Missing { dir: PathBuf, first: u64, last: u64 },
+    /// A file that the snapshot names is not there.
+    #[error("`{}` is missing\nhint: {START_ANEW}", file.display())]
+    Gone { file: PathBuf },
     /// Another process has the store.
     #[error(
         "another process uses the index store `{}`\nhint: end it first, or give this one a directory of its own",
@@ -45,7 +48,7 @@ pub(crate) enum DiskError {
     )]
     Newer { file: PathBuf, found: u64, known: u64 },
     /// No store, or one whose beginning is lost.
-    #[error("`{}` is not the directory of an index: {what}\nhint: name another directory, or an empty one", dir.display())]
+    #[error("`{}` is not the directory of an index: {what}\nhint: name another directory, or restore this one from a copy", dir.display())]
     NotAStore { dir: PathBuf, what: &'static str },
     /// More bytes than a record may have, or none.
     #[error("a record of {bytes} bytes can't be logged")]
