@@ -188,8 +188,8 @@ impl StoreDir {
 
     fn check_format(&self) -> DiskResult<()> {
         let path = self.path().join("FORMAT");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.begin_format(path),
             Err(error) => return Err(DiskError::io("read", &path)(error)),
         };
