@@ -3,7 +3,7 @@
 //! Invariant: a line is written at once, so that a killed process leaves whole lines and at most one torn at the end.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,12 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn read(path: &Path) -> Self {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
+        // The last line may be torn within a letter.
+        let bytes = match std::fs::read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(), // it was killed before it had begun one
+            bytes => bytes.unwrap(),
+        };
+        let text = String::from_utf8_lossy(&bytes);
         let (mut done, mut is_cut): (Vec<Done>, bool) = (Vec::new(), false);
         for (at, line) in text.lines().enumerate() {
             match serde_json::from_str(line) {
@@ -106,4 +111,16 @@ impl Told {
         }
         possible
     }
+}
+
+#[test]
+fn a_line_that_is_torn_within_a_letter_takes_no_other_with_it() {
+    let dir = crate::round::scratch();
+    let path = dir.path().join("journal");
+    assert_eq!(Told::read(&path).acknowledged(), 0);
+    let journal = Journal::append(&path);
+    journal.begins(1, &Op::Quit);
+    journal.is_done(1);
+    (&journal.0).write_all(b"{\"Begins\":{\"peer\":0,\"op\":\"\xe6\x9d").unwrap();
+    assert_eq!(Told::read(&path).acknowledged(), 1);
 }
