@@ -8,8 +8,8 @@
 /// Where jemalloc looks for its settings.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 const SETTINGS: &str = "_RJEM_MALLOC_CONF";
-/// And, where jemalloc can have them, threads that give back to the system what is free for some seconds, where nobody asks for memory meanwhile: a large
-/// merge asks for gigabytes, and then for nothing for a minute.
+/// And, where jemalloc can have them, threads that give back to the system what is free for some seconds, also where nobody
+/// asks for memory meanwhile: a large merge asks for gigabytes, and then for nothing for a minute.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 const WANTED: &str =
     if cfg!(target_env = "gnu") { "thp:always,background_thread:true" } else { "thp:always" };

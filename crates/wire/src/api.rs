@@ -345,7 +345,7 @@ pub struct Hit {
     pub source_count: u64,
     /// Live peers that have it: at most four in a search, at most 64 where it is asked for by its hash, and then peers
     /// that have a part of it after them. The first of a search has it by the first of `names`, where one of these four does
-    /// or there are no more than sixteen; peers that were asked for come before others.
+    /// or there are no more than sixteen; then come peers that were asked for, and then others.
     pub sources: Vec<Source>,
 }
 

@@ -216,6 +216,7 @@ fn check(home: &Path, json: bool) -> Outcome {
     Ok(())
 }
 
+/// How a command ends that a store stopped.
 fn of_store(is_damaged: bool) -> Exit {
     if is_damaged { Exit::Corrupt } else { Exit::Failed }
 }

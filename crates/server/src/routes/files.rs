@@ -17,7 +17,7 @@ use crate::routes::peers;
     get, path = "/api/v1/files", tag = "find", params(ListParams),
     responses(
         (status = 200, description = "one page", body = Page<FileRow>),
-        (status = 400, description = "the cursor can't be read", body = ErrorBody),
+        (status = 400, description = "a parameter can't be read, or there is no such parameter", body = ErrorBody),
         (status = "default", description = "refused", body = ErrorBody),
     )
 )]
@@ -36,7 +36,7 @@ pub(crate) async fn files(
     params(("id" = PeerId, Path, description = "Whose files."), ListParams),
     responses(
         (status = 200, description = "one page", body = Page<FileRow>),
-        (status = 400, description = "the cursor can't be read", body = ErrorBody),
+        (status = 400, description = "a parameter can't be read, or there is no such parameter", body = ErrorBody),
         (status = 404, description = "the peer is not here", body = ErrorBody),
         (status = "default", description = "refused", body = ErrorBody),
     )

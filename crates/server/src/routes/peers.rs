@@ -17,7 +17,7 @@ use crate::extract::{Path, Query};
     get, path = "/api/v1/peers", tag = "find", params(ListParams),
     responses(
         (status = 200, description = "one page", body = Page<PeerRow>),
-        (status = 400, description = "the cursor can't be read", body = ErrorBody),
+        (status = 400, description = "a parameter can't be read, or there is no such parameter", body = ErrorBody),
         (status = "default", description = "refused", body = ErrorBody),
     )
 )]

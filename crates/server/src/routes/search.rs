@@ -20,7 +20,7 @@ use crate::extract::Query;
     get, path = "/api/v1/search", tag = "find", params(SearchParams),
     responses(
         (status = 200, description = "one page", body = Page<Hit>),
-        (status = 400, description = "the query or the cursor can't be read", body = ErrorBody),
+        (status = 400, description = "the query or another parameter can't be read, or there is no such parameter", body = ErrorBody),
         (status = "default", description = "refused", body = ErrorBody),
     )
 )]
