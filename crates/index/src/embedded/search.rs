@@ -24,6 +24,7 @@ use hashbrown::HashSet;
 use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
 use peerage_wire::limits;
 
+use marks::Told;
 use mask::{Bar, Mask};
 pub(super) use walk::Cores;
 use walk::Part;
@@ -130,7 +131,8 @@ struct Tally<'a> {
     best: BTreeSet<(Standing, ContentKey)>,
     /// Contents of several names that were counted.
     seen: HashSet<ContentKey>,
-    counted_last: Option<ContentKey>,
+    /// Contents of several names that are about to be counted.
+    shared: Vec<u32>,
     /// Contents whose standing by all their names was worked out.
     stood: HashSet<ContentKey>,
     total: u64,
@@ -145,6 +147,7 @@ struct Tally<'a> {
     terms: NameTerms,
     /// Places of names about to be looked at.
     near: Vec<usize>,
+    told: Option<Box<Told>>,
 }
 
 impl Spent {
@@ -169,7 +172,7 @@ impl<'a> Tally<'a> {
             after,
             best: BTreeSet::new(),
             seen: HashSet::new(),
-            counted_last: None,
+            shared: Vec::new(),
             stood: HashSet::new(),
             total: 0,
             total_of_all: 0,
@@ -180,6 +183,7 @@ impl<'a> Tally<'a> {
             lower: Vec::new(),
             terms: NameTerms::default(),
             near: Vec::new(),
+            told: None,
         }
     }
 

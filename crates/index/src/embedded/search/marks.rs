@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use super::super::arena::{ContentKey, NameKey};
+use super::super::arena::NameKey;
 use super::super::segments::{BLOCK, Bits, Segment, UseMarks, WINDOW, Which, Window, ones};
 use super::mask::{BlockMask, Mask};
 use super::{Part, READ_ELSE, READ_MAX, READ_PLAIN, Sort, Tally};
@@ -15,12 +15,18 @@ const WORDS: usize = WINDOW / 64;
 /// Contents that are made room for when there is no more.
 const SEEN_MORE: usize = 3_000;
 
-/// What marks tell of a window's candidates.
-struct Told {
+/// What marks tell of a window's candidates, of those words that have any: of the others what they told before.
+pub(super) struct Told {
     /// They match, and were counted if counting goes on.
     sure: Window,
-    /// Their contents are of a size that is asked for.
-    of_size: Option<Window>,
+    /// Their contents are of a size that is asked for, where one is.
+    of_size: Window,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { sure: [0; WORDS], of_size: [0; WORDS] }
+    }
 }
 
 impl<'a> Tally<'a> {
@@ -37,16 +43,29 @@ impl<'a> Tally<'a> {
         &mut self,
         part: &Part<'a>,
         segment: &Segment,
+        asked: (usize, Which, Option<&Mask>),
+        bits: &mut Bits,
+    ) {
+        let mut told = self.told.take().unwrap_or_default();
+        self.look_as_told(part, segment, asked, bits, &mut told);
+        self.told = Some(told);
+    }
+
+    fn look_as_told(
+        &mut self,
+        part: &Part<'a>,
+        segment: &Segment,
         (window, which, mask): (usize, Which, Option<&Mask>),
         bits: &mut Bits,
+        told: &mut Told,
     ) {
         if let Some(mask) = mask {
             bits.keep_words(|word| mask.is_asked(word));
         }
-        let counts = mask.is_none();
-        let told = self.tell_by_marks(part, segment, (window, counts), bits);
+        let (counts, asks_for_size) = (mask.is_none(), self.search.filter.sizes().is_some());
+        self.tell_by_marks(part, segment, (window, counts), bits, told);
         if counts && !bits.is_sure {
-            self.warm_unsure(part, window, &told, bits);
+            self.warm_unsure(part, window, told, bits);
         }
         let block_of = |word: usize| window * (WINDOW / BLOCK) + word / (BLOCK / 64);
         // Where places were not asked for, nothing is among the best.
@@ -56,7 +75,7 @@ impl<'a> Tally<'a> {
             self.warm(part, window, bits, |word| {
                 BlockMask::of_block(part, bar, block_of(word)).of(part, word, bits)
             });
-        } else if bits.is_sure && told.of_size.is_none() {
+        } else if bits.is_sure && !asks_for_size {
             return; // all of them are counted
         }
         // A block of words at a time: the worst of the page gets better, so that more and more can be left out.
@@ -71,7 +90,7 @@ impl<'a> Tally<'a> {
             of_block = Some((block, mask));
             let looked_at = mask.of(part, word, bits) & bits.anywhere[word];
             let uncounted = if counts { bits.anywhere[word] & !told.sure[word] & !looked_at } else { 0 };
-            let by_name = uncounted & told.of_size.as_ref().map_or(u64::MAX, |of_size| of_size[word]);
+            let by_name = if asks_for_size { uncounted & told.of_size[word] } else { uncounted };
             // Where places were not asked for these are told wrongly, which is nothing to what can't be on the page anyhow.
             let looked_at = looked_at | uncounted & !by_name;
             if looked_at | by_name == 0 {
@@ -96,7 +115,8 @@ impl<'a> Tally<'a> {
         segment: &Segment,
         (window, counts): (usize, bool),
         bits: &mut Bits,
-    ) -> Told {
+        told: &mut Told,
+    ) {
         let sizes = self.search.filter.sizes();
         // All at once, so that they come at the same time.
         let marks = bits.words().filter_map(|word| segment.uses(window * WORDS + word));
@@ -105,20 +125,19 @@ impl<'a> Tally<'a> {
             let marks = bits.words().filter_map(|word| segment.sizes(window * WORDS + word));
             black_box(marks.fold(0, |all, marks| all ^ marks.any()));
         }
-        let mut told = Told { sure: [0; WORDS], of_size: sizes.map(|_| [0; WORDS]) };
         for word in bits.words() {
             let at = window * WORDS + word;
+            (told.sure[word], told.of_size[word]) = (0, 0);
             let Some(marks) = segment.uses(at) else { continue };
             let mut sure = marks.used();
             bits.anywhere[word] &= sure;
             if bits.anywhere[word] == 0 {
                 continue;
             }
-            if let (Some(of_size), Some(sizes), Some(marks)) = (&mut told.of_size, &sizes, segment.sizes(at))
-            {
+            if let (Some(sizes), Some(marks)) = (&sizes, segment.sizes(at)) {
                 let (possible, is_sure) = marks.of(sizes);
                 bits.anywhere[word] &= possible;
-                of_size[word] = is_sure;
+                told.of_size[word] = is_sure;
                 sure &= is_sure;
             }
             told.sure[word] = bits.anywhere[word] & sure & !bits.check[word];
@@ -126,7 +145,7 @@ impl<'a> Tally<'a> {
                 self.count(part, (window, word), told.sure[word], marks.sole());
             }
         }
-        told
+        self.count_shared();
     }
 
     /// Reads the names of those that must be read to be counted, so that they come at the same time.
@@ -141,22 +160,22 @@ impl<'a> Tally<'a> {
         self.search.state.warm_names(&names.collect::<Vec<_>>());
     }
 
-    /// Counts names that match for sure: the contents that go by no other, and the others once each.
+    /// Counts names of a word that match for sure: the contents that go by no other name; the others are noted for
+    /// [`Tally::count_shared`].
     fn count(&mut self, part: &Part<'a>, (window, word): (usize, usize), sure: u64, sole: u64) {
         self.total += u64::from((sure & sole).count_ones());
         let first = window * WINDOW + word * 64;
-        for bit in ones(sure & !sole) {
-            let Some(content) = part.contents.get(first + bit).map(|content| ContentKey::from(*content))
-            else {
-                continue;
-            };
-            // The names of a content mostly stand side by side.
-            if self.counted_last.replace(content) != Some(content) {
-                if self.seen.len() == self.seen.capacity() {
-                    self.seen.reserve(SEEN_MORE); // in few and large steps: each puts all in other places
-                }
-                self.total += u64::from(self.seen.insert(content));
-            }
+        self.shared.extend(ones(sure & !sole).filter_map(|bit| part.contents.get(first + bit)));
+    }
+
+    /// Counts the contents that were noted, once each. Those of a window all at once, so that they come at the same time.
+    fn count_shared(&mut self) {
+        self.shared.dedup(); // the names of a content mostly stand side by side
+        if self.seen.capacity() - self.seen.len() < self.shared.len() {
+            self.seen.reserve(SEEN_MORE.max(self.shared.len())); // in few and large steps: each puts all in other places
+        }
+        for content in self.shared.drain(..) {
+            self.total += u64::from(self.seen.insert(content.into()));
         }
     }
 
@@ -176,5 +195,6 @@ impl<'a> Tally<'a> {
         }
         let sole = segment.uses(window * WORDS + word).map_or(0, UseMarks::sole);
         self.count(part, (window, word), matching, sole);
+        self.count_shared();
     }
 }

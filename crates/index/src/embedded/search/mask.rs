@@ -15,8 +15,10 @@ pub(super) struct Bar {
 }
 
 /// Which candidates of a window are looked at.
-pub(super) struct Mask {
-    blocks: [BlockMask; WINDOW / BLOCK],
+pub(super) enum Mask {
+    /// The same of every block.
+    Same(BlockMask),
+    Each([BlockMask; WINDOW / BLOCK]),
 }
 
 /// Which candidates of a block can be among the best.
@@ -29,33 +31,47 @@ pub(super) struct BlockMask {
 impl Mask {
     pub(super) fn of(part: &Part<'_>, bar: Option<Bar>, window: usize) -> Self {
         let first = window * (WINDOW / BLOCK);
-        // Of nearly all windows behind the first this is all that is asked.
-        if let (Some(segment), Some(bar)) = (part.segment, bar)
-            && most_of(segment.window_class(window)) < bar.live
-        {
-            return Self {
-                blocks: [BlockMask { in_file: bar.place == Place::Folder, in_folders: false }; _],
-            };
+        match (bar, part.segment) {
+            // Of nearly all windows behind the first this is all that is asked.
+            (Some(bar), Some(segment)) if most_of(segment.window_class(window)) < bar.live => {
+                Self::Same(BlockMask { in_file: bar.place == Place::Folder, in_folders: false })
+            }
+            (Some(_), Some(_)) => {
+                Self::Each(std::array::from_fn(|at| BlockMask::of_block(part, bar, first + at)))
+            }
+            _ => Self::Same(BlockMask::of_block(part, bar, first)),
         }
-        Self { blocks: std::array::from_fn(|at| BlockMask::of_block(part, bar, first + at)) }
+    }
+
+    fn block(&self, word: usize) -> BlockMask {
+        match self {
+            Self::Same(block) => *block,
+            Self::Each(blocks) => blocks[word / (BLOCK / 64)],
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.blocks.iter().all(|block| block.is_empty())
+        match self {
+            Self::Same(block) => block.is_empty(),
+            Self::Each(blocks) => blocks.iter().all(|block| block.is_empty()),
+        }
     }
 
     pub(super) fn has_folders(&self) -> bool {
-        self.blocks.iter().any(|block| block.in_folders)
+        match self {
+            Self::Same(block) => block.in_folders,
+            Self::Each(blocks) => blocks.iter().any(|block| block.in_folders),
+        }
     }
 
     /// Whether any candidate of a word is looked at.
     pub(super) fn is_asked(&self, word: usize) -> bool {
-        !self.blocks[word / (BLOCK / 64)].is_empty()
+        !self.block(word).is_empty()
     }
 
     /// The candidates of a word that are looked at.
     pub(super) fn word(&self, part: &Part<'_>, word: usize, bits: &Bits) -> u64 {
-        self.blocks[word / (BLOCK / 64)].of(part, word, bits)
+        self.block(word).of(part, word, bits)
     }
 }
 

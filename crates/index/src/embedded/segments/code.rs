@@ -35,8 +35,8 @@ impl Segment {
         write_numbers(to, &members.names, u32::to_le_bytes)?;
         write_numbers(to, &members.contents, u32::to_le_bytes)?;
         write_numbers(to, &members.by_name, u32::to_le_bytes)?;
-        for plane in &members.kinds.planes {
-            write_numbers(to, plane, u64::to_le_bytes)?;
+        for bit in 0..KIND_BITS {
+            write_numbers(to, &members.kinds.bit(bit), u64::to_le_bytes)?;
         }
         let classes: Vec<u8> = members.classes.iter().map(|class| class.load(Ordering::Relaxed)).collect();
         write_bytes(to, &classes)?;
@@ -115,8 +115,8 @@ fn read_members(parts: &mut Parts<'_>) -> Result<Members, Damaged> {
     let names = parts.numbers(u32::from_le_bytes)?;
     let contents = parts.numbers(u32::from_le_bytes)?;
     let by_name = parts.numbers(u32::from_le_bytes)?;
-    let mut planes: [Box<[u64]>; KIND_BITS] = Default::default();
-    for plane in &mut planes {
+    let mut kind_bits: [Box<[u64]>; KIND_BITS] = Default::default();
+    for plane in &mut kind_bits {
         *plane = parts.numbers(u64::from_le_bytes)?;
     }
     let classes: Box<[AtomicU8]> = parts.bytes()?.iter().map(|class| AtomicU8::new(*class)).collect();
@@ -125,15 +125,17 @@ fn read_members(parts: &mut Parts<'_>) -> Result<Members, Damaged> {
         && classes.iter().all(|class| u32::from(class.load(Ordering::Relaxed)) <= u32::BITS)
         && by_name.len() == names.len()
         && by_name.iter().all(|place| (*place as usize) < names.len())
-        && planes.iter().all(|plane| plane.len() == names.len().div_ceil(64))
+        && kind_bits.iter().all(|plane| plane.len() == names.len().div_ceil(64))
         && classes.len() == names.len().div_ceil(BLOCK)
         && min_hashes.len() == classes.len();
-    let kinds = Kinds { planes };
+    if !is_whole {
+        return Err(Damaged("its names"));
+    }
+    let kinds = Kinds::of_bits(&kind_bits);
     let window_classes = members::window_classes(&classes);
     // Marks are not kept: nobody is here when a piece is read.
     let marks = Marks::new(names.len());
-    let members = Members { names, contents, by_name, kinds, classes, window_classes, min_hashes, marks };
-    if is_whole { Ok(members) } else { Err(Damaged("its names")) }
+    Ok(Members { names, contents, by_name, kinds, classes, window_classes, min_hashes, marks })
 }
 
 fn write_bytes(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {

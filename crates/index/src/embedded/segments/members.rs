@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use peerage_wire::Kind;
 
-use super::{BLOCK, Bound, Standing, WINDOW, WINDOW_WORDS, Window, class_of};
+use super::{BLOCK, Bound, Standing, WINDOW, WINDOW_WORDS, Window, class_of, ones};
 
 /// Bits of a kind.
 pub(super) const KIND_BITS: usize = 3;
+/// Numbers that a kind may have.
+const KINDS: usize = 1 << KIND_BITS;
 /// Bits of a size's class.
 const SIZE_BITS: usize = 5;
 /// The last class, which has all sizes from half a tebibyte on.
@@ -52,14 +54,22 @@ pub(in crate::embedded) struct UseMarks {
     sole: AtomicU64,
 }
 
-/// The classes of 64 contents' sizes, a bit of each in every word.
+/// The classes of 64 contents' sizes, a bit of each in every word; all in one line of a core's caches.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(in crate::embedded) struct SizeMarks([AtomicU64; SIZE_BITS]);
 
-/// Each name's kind, as three bitmaps: a bit of the kind each.
+/// Each name's kind, as a bitmap for each kind: a search for one reads no other.
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
-    pub(super) planes: [Box<[u64]>; KIND_BITS],
+    planes: [Box<[u64]>; KINDS],
+}
+
+/// The names of a kind as a search asks for them: a piece's, or a table's name by name.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum OfKind<'a> {
+    Plane(&'a [u64]),
+    ByName(&'a [u8], Kind),
 }
 
 /// What a name is put in order by.
@@ -135,7 +145,7 @@ impl Members {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let kinds: usize = self.kinds.planes.iter().map(|plane| plane.len() * 8).sum();
+        let kinds = self.kinds.memory_bytes();
         let marks = size_of_val(&*self.marks.uses) + size_of_val(&*self.marks.sizes);
         self.names.len() * 12 + kinds + marks + self.classes.len() * 5
     }
@@ -261,33 +271,71 @@ impl Kinds {
         Self { planes: std::array::from_fn(|_| vec![0; names.div_ceil(64)].into_boxed_slice()) }
     }
 
+    /// From a plane for each bit of the kinds' numbers, as they are written; of one length.
+    pub(super) fn of_bits(bits: &[Box<[u64]>; KIND_BITS]) -> Self {
+        let of_kind = |kind: usize| {
+            let flip = |bit: usize| if kind >> bit & 1 == 1 { 0 } else { u64::MAX };
+            let word = |at: usize| {
+                bits.iter().enumerate().fold(u64::MAX, |all, (bit, plane)| all & (plane[at] ^ flip(bit)))
+            };
+            (0..bits[0].len()).map(word).collect()
+        };
+        Self { planes: std::array::from_fn(of_kind) }
+    }
+
+    /// A bit of the kinds' numbers of all names, as it is written.
+    pub(super) fn bit(&self, bit: usize) -> Vec<u64> {
+        let mut words = vec![0; self.planes[0].len()];
+        for plane in
+            self.planes.iter().enumerate().filter(|(kind, _)| kind >> bit & 1 == 1).map(|(_, plane)| plane)
+        {
+            words.iter_mut().zip(plane).for_each(|(to, word)| *to |= word);
+        }
+        words
+    }
+
     pub(super) fn set(&mut self, ordinal: usize, kind: u8) {
-        for (bit, plane) in self.planes.iter_mut().enumerate() {
-            if let Some(word) = plane.get_mut(ordinal / 64) {
-                *word |= u64::from(kind >> bit & 1) << (ordinal % 64);
-            }
+        let plane = self.planes.get_mut(usize::from(kind));
+        if let Some(word) = plane.and_then(|plane| plane.get_mut(ordinal / 64)) {
+            *word |= 1 << (ordinal % 64);
         }
     }
 
     pub(super) fn get(&self, ordinal: usize) -> u8 {
-        let bit_of =
+        let is_it =
             |plane: &[u64]| plane.get(ordinal / 64).is_some_and(|word| word >> (ordinal % 64) & 1 == 1);
-        self.planes.iter().enumerate().map(|(bit, plane)| u8::from(bit_of(plane)) << bit).sum()
+        (0..).zip(&self.planes).find(|(_, plane)| is_it(plane)).map_or(0, |(kind, _)| kind)
     }
 
-    pub(super) fn planes(&self) -> [&[u64]; KIND_BITS] {
-        self.planes.each_ref().map(|plane| &**plane)
+    pub(super) fn of(&self, kind: Kind) -> OfKind<'_> {
+        OfKind::Plane(self.planes.get(usize::from(number_of(kind))).map(|plane| &**plane).unwrap_or_default())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.planes.iter().map(|plane| size_of_val(&**plane)).sum()
     }
 }
 
-/// Leaves in a window the names of a kind alone; the planes are read only where there are names.
-pub(super) fn keep_kind(planes: [&[u64]; KIND_BITS], kind: Kind, window: usize, bits: &mut Window) {
-    let kind = number_of(kind);
-    let planes = planes.map(|plane| plane.get(window * WINDOW_WORDS..).unwrap_or_default());
-    for (at, to) in bits.iter_mut().enumerate().filter(|(_, to)| **to != 0) {
-        for (bit, plane) in planes.iter().enumerate() {
-            let flip = if kind >> bit & 1 == 1 { 0 } else { u64::MAX };
-            *to &= plane.get(at).copied().unwrap_or_default() ^ flip;
+impl OfKind<'_> {
+    /// Leaves in a window the names of the kind alone.
+    pub(super) fn keep(self, window: usize, names: &mut Window) {
+        let first = window * WINDOW_WORDS;
+        if let Self::Plane(plane) = self {
+            let words = plane.get(first..).unwrap_or_default();
+            names.iter_mut().zip(words).for_each(|(to, word)| *to &= word);
+            return names.iter_mut().skip(words.len()).for_each(|to| *to = 0);
+        }
+        (first..).zip(names).for_each(|(at, to)| *to = self.of_word(at, *to));
+    }
+
+    /// Those of 64 names, from a multiple of 64 on, that are of the kind.
+    pub(super) fn of_word(self, word: usize, names: u64) -> u64 {
+        match self {
+            Self::Plane(plane) => names & plane.get(word).copied().unwrap_or_default(),
+            Self::ByName(kinds, kind) => {
+                let is_it = |bit: &usize| kinds.get(word * 64 + bit) == Some(&number_of(kind));
+                ones(names).filter(is_it).fold(0, |all, bit| all | 1 << bit)
+            }
         }
     }
 }

@@ -11,12 +11,12 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use memchr::memmem;
 use peerage_wire::Kind;
 
+use super::WINDOW;
 use super::dictionary::{self, PAIR};
-use super::members::{self, KIND_BITS};
+use super::members::{self, OfKind};
 use super::neighbours::{self, Signature, Signatures};
 use super::plan::{Plan, Words};
 use super::union::Union;
-use super::{WINDOW, WINDOW_WORDS};
 use crate::query::{Pattern, Query};
 use crate::terms::NameTerms;
 
@@ -28,7 +28,8 @@ const BORDER: char = '\0';
 pub(in crate::embedded) struct Memtable {
     names: Vec<u32>,
     contents: Vec<u32>,
-    kinds: [Vec<u64>; KIND_BITS],
+    /// The numbers of their kinds.
+    kinds: Vec<u8>,
     /// What terms stand side by side in each.
     signatures: Vec<Signature>,
     text: String,
@@ -65,7 +66,7 @@ impl Default for Memtable {
         Self {
             names: Vec::new(),
             contents: Vec::new(),
-            kinds: Default::default(),
+            kinds: Vec::new(),
             signatures: Vec::new(),
             text: String::from(BORDER),
             terms: Vec::new(),
@@ -83,13 +84,7 @@ impl Memtable {
         let ordinal = number(self.names.len());
         self.names.push(name);
         self.contents.push(content);
-        let word = self.names.len().div_ceil(64);
-        for (bit, plane) in self.kinds.iter_mut().enumerate() {
-            plane.resize(word, 0);
-            if let Some(last) = plane.last_mut() {
-                *last |= u64::from(members::number_of(kind) >> bit & 1) << (ordinal % 64);
-            }
-        }
+        self.kinds.push(members::number_of(kind));
         let mut pair = std::mem::take(&mut self.pair);
         let (mut before, mut hash_before, mut signature) = ("", None, 0);
         for (position, term) in terms.iter().enumerate() {
@@ -150,9 +145,9 @@ impl Memtable {
 
     /// What it occupies.
     pub(in crate::embedded) fn memory_bytes(&self) -> usize {
-        let planes: usize = self.kinds.iter().map(|plane| plane.capacity() * 8).sum();
-        let names =
-            (self.names.capacity() + self.contents.capacity()) * 4 + self.signatures.capacity() * 16 + planes;
+        let names = (self.names.capacity() + self.contents.capacity()) * 4
+            + self.signatures.capacity() * 16
+            + self.kinds.capacity();
         let terms =
             self.text.capacity() + self.terms.capacity() * size_of::<Term>() + self.numbers.capacity() * 20;
         names + terms + self.chunks.capacity() * 4
@@ -165,9 +160,7 @@ impl Memtable {
 
     /// The kind's number of a name.
     pub(super) fn kind_number(&self, ordinal: usize) -> u8 {
-        let bit_of =
-            |plane: &[u64]| plane.get(ordinal / 64).is_some_and(|word| word >> (ordinal % 64) & 1 == 1);
-        self.kinds.iter().enumerate().map(|(bit, plane)| u8::from(bit_of(plane)) << bit).sum()
+        self.kinds.get(ordinal).copied().unwrap_or_default()
     }
 
     /// What terms stand side by side in a name.
@@ -265,8 +258,8 @@ impl Words for Memtable {
         self.len()
     }
 
-    fn kinds(&self) -> [&[u64]; KIND_BITS] {
-        self.kinds.each_ref().map(Vec::as_slice)
+    fn of_kind(&self, kind: Kind) -> OfKind<'_> {
+        OfKind::ByName(&self.kinds, kind)
     }
 
     fn signatures(&self) -> Signatures<'_> {
@@ -306,6 +299,3 @@ impl Words for Memtable {
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
-
-/// Words of a window, so that the planes of a table and of a piece are read alike.
-const _: () = assert!(WINDOW_WORDS * 64 == WINDOW);

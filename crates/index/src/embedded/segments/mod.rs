@@ -9,7 +9,7 @@
 //! - `segment`: a piece, over `members` (who is in it, and how well they stand), `dictionary` and `triples` (words),
 //!   `postings` (which word is in which names) and `neighbours` (which words may stand side by side in it);
 //! - `build` and `merge`: pieces from the table, and from pieces; `code`: a piece as bytes and back;
-//! - `plan`: a query becomes sets of terms, and those (`union`) bits.
+//! - `plan`: a query becomes sets of terms, and those (`union`, and `joined` where all of several are wanted) bits.
 //!
 //! Architecture invariants: nothing here knows peers, contents' records or files. The definition of what matches is
 //! `Query::find`; bits that a plan is not sure of are marked for it. Nothing but the bounds and marks of a piece ever changes.
@@ -28,6 +28,7 @@ mod build;
 mod code;
 mod merge;
 
+mod joined;
 mod plan;
 mod union;
 
@@ -95,20 +96,25 @@ pub(super) struct Bits {
     /// None of them need be checked: no bit of `check` is set.
     pub(super) is_sure: bool,
     /// The words that have any names, a bit each.
-    words: [u64; WINDOW_WORDS / 64],
+    words: WordSet,
+    /// The words that have any bits, where that is known of all.
+    touched: Option<WordSet>,
 }
+
+/// WordSet of a window, a bit each.
+type WordSet = [u64; WINDOW_WORDS / 64];
 
 impl Default for Bits {
     fn default() -> Self {
         let none = || Box::new([0; WINDOW_WORDS]);
-        Self { anywhere: none(), in_file: none(), check: none(), is_sure: true, words: [0; _] }
+        Self { anywhere: none(), in_file: none(), check: none(), is_sure: true, words: [0; _], touched: None }
     }
 }
 
 impl Bits {
     /// The words of 64 names that have any: the names of most windows are few.
     pub(super) fn words(&self) -> impl Iterator<Item = usize> + use<> {
-        (0..).zip(self.words).flat_map(|(at, word)| ones(word).map(move |bit| at * 64 + bit))
+        places(self.words)
     }
 
     /// Leaves only some words, as far as [`Bits::words`] tells them.
@@ -119,6 +125,10 @@ impl Bits {
             }
         }
     }
+}
+
+fn places(words: WordSet) -> impl Iterator<Item = usize> {
+    (0..).zip(words).flat_map(|(at, word)| ones(word).map(move |bit| at * 64 + bit))
 }
 
 /// The places of the ones of a word.

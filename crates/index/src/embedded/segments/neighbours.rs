@@ -110,6 +110,16 @@ pub(super) enum Signatures<'a> {
 }
 
 impl Signatures<'_> {
+    /// Whether a name may have all of some bits.
+    pub(super) fn may_have(self, bits: Signature, name: usize) -> bool {
+        match self {
+            Self::Planes(neighbours) => planes_of(bits)
+                .filter_map(|plane| neighbours.plane(plane))
+                .all(|plane| plane.get(name / 64).is_none_or(|word| word >> (name % 64) & 1 == 1)),
+            Self::ByName(signatures) => signatures.get(name).is_none_or(|signature| signature & bits == bits),
+        }
+    }
+
     /// Leaves in a window the names that have all of some bits.
     pub(super) fn keep(self, bits: Signature, window: usize, names: &mut Window) {
         match self {

@@ -12,18 +12,19 @@ use std::ops::Range;
 use peerage_wire::Kind;
 
 use super::dictionary::PAIR;
-use super::members;
+use super::joined::Joined;
+use super::members::OfKind;
 use super::neighbours::{self, Signature, Signatures};
 use super::union::{Union, Which};
-use super::{Bits, WINDOW, WINDOW_WORDS, Window};
+use super::{Bits, WINDOW, WINDOW_WORDS, Window, WordSet, places};
 use crate::query::{Pattern, Query, Run};
 
 /// What a plan is made from.
 pub(super) trait Words {
     /// How many names there are.
     fn names(&self) -> usize;
-    /// The names' kinds.
-    fn kinds(&self) -> [&[u64]; 3];
+    /// The names of a kind.
+    fn of_kind(&self, kind: Kind) -> OfKind<'_>;
     /// The names that have a term that fits, where a kind is given at least those of that kind; `None` where finding them
     /// takes longer than looking at the names.
     fn fitting(&self, pattern: &Pattern, is_alone: bool, kind: Option<Kind>) -> Option<Union<'_>>;
@@ -37,9 +38,13 @@ pub(super) trait Words {
 #[derive(Debug, Clone)]
 pub(in crate::embedded) struct Plan<'a> {
     names: usize,
-    kind: Option<(Kind, [&'a [u64]; 3])>,
+    kind: Option<OfKind<'a>>,
+    /// About how many names have to be gone through.
+    count: usize,
     /// All must match, of each any.
     clauses: Vec<Vec<RunPlan<'a>>>,
+    /// The clauses' sets in place of them, where they are better joined.
+    joined: Option<Joined<'a>>,
     /// None may match.
     without: Vec<RunPlan<'a>>,
     scratch: Scratch,
@@ -96,13 +101,17 @@ impl<'a> Plan<'a> {
         }
         clauses.sort_by_cached_key(|runs| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add));
         let without = query.without().iter().filter_map(|run| RunPlan::new(words, run, kind)).collect();
-        let kind = kind.map(|kind| (kind, words.kinds()));
+        let kind = kind.map(|kind| words.of_kind(kind));
         let runs = || clauses.iter().chain([&without]).flatten();
         let is_sure = runs().all(|run| matches!(run.certainty, Certainty::Sure));
         let is_simple = clauses.iter().all(|runs| runs.len() == 1)
             && runs().all(|run| !matches!(run.certainty, Certainty::SureOf(_)));
+        let of_clause =
+            |runs: &Vec<RunPlan<'_>>| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add);
+        let count = clauses.iter().map(of_clause).min().unwrap_or(names);
+        let joined = join(&mut clauses, names);
         let (scratch, in_file) = (Scratch::default(), Vec::new());
-        Some(Self { names, kind, clauses, without, scratch, is_sure, is_simple, in_file })
+        Some(Self { names, kind, count, clauses, joined, without, scratch, is_sure, is_simple, in_file })
     }
 
     /// How many windows the piece has.
@@ -111,10 +120,8 @@ impl<'a> Plan<'a> {
     }
 
     /// About how many names the shortest of the lists has that have to be gone through.
-    pub(in crate::embedded) fn count(&self) -> usize {
-        let of_clause =
-            |runs: &Vec<RunPlan<'_>>| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add);
-        self.clauses.iter().map(of_clause).min().unwrap_or(self.names)
+    pub(in crate::embedded) const fn count(&self) -> usize {
+        self.count
     }
 
     /// Whether no name has to be checked.
@@ -126,20 +133,25 @@ impl<'a> Plan<'a> {
     #[cfg(test)]
     pub(in crate::embedded) fn rewind(&mut self) {
         self.clauses.iter_mut().flatten().chain(&mut self.without).for_each(RunPlan::rewind);
+        self.joined.iter_mut().for_each(Joined::rewind);
     }
 
     /// Tells that until told again only these windows are asked for.
     pub(in crate::embedded) fn ask_within(&mut self, windows: &Range<usize>) {
         let runs = self.clauses.iter_mut().flatten().chain(&mut self.without);
         runs.flat_map(RunPlan::sets).for_each(|set| set.ask_within(windows.clone()));
+        self.joined.iter_mut().for_each(|joined| joined.ask_within(windows.clone()));
     }
 
     /// The first window from this one on that may have candidates.
     pub(in crate::embedded) fn next(&mut self, window: usize) -> Option<usize> {
         let windows = self.windows();
-        let next = furthest(&mut self.clauses, window, |runs, window| {
-            runs.iter_mut().filter_map(|run| furthest(&mut run.sets, window, Union::next)).min()
-        });
+        let next = match &mut self.joined {
+            Some(joined) => joined.next(window),
+            None => furthest(&mut self.clauses, window, |runs, window| {
+                runs.iter_mut().filter_map(|run| furthest(&mut run.sets, window, Union::next)).min()
+            }),
+        };
         next.filter(|next| *next < windows)
     }
 
@@ -154,19 +166,61 @@ impl<'a> Plan<'a> {
     pub(in crate::embedded) fn fill(&mut self, window: usize, which: Which, bits: &mut Bits) -> bool {
         let which = if which == Which::Anywhere && !self.is_simple { Which::All } else { which };
         let asked = Asked { window, which, checks: !self.is_sure };
-        let Self { clauses, without, scratch: Scratch { clause, run, set }, in_file, .. } = self;
+        self.in_file.clear();
+        let is_any = match &mut self.joined {
+            Some(joined) => {
+                bits.is_sure = self.is_sure;
+                joined.fill(asked, bits)
+            }
+            None => self.fill_clauses(asked, bits),
+        };
+        // A damaged piece may say that there are more names than there are.
+        let is_last = self.names <= (window + 1) * WINDOW;
+        match bits.touched {
+            _ if !is_any => return false,
+            Some(touched) if self.without.is_empty() && !is_last => {
+                return bits.note_touched(touched, self.kind, asked);
+            }
+            _ => bits.touched = None,
+        }
+        let Self { without, scratch: Scratch { run, set, .. }, .. } = self;
+        // What only leaves names out says nothing of where they match, and may leave bits of the others behind.
+        let mut is_tidy = self.kind.is_none() && without.is_empty();
+        if let Some(kind) = self.kind {
+            kind.keep(window, &mut bits.anywhere);
+        }
+        for left_out in without {
+            if left_out.fill(self.names, Asked { which: Which::All, ..asked }, run, set) {
+                bits.leave_out(run);
+            }
+        }
+        if is_last {
+            fill_all(self.names, window, &mut set.anywhere);
+            bits.anywhere.iter_mut().zip(set.anywhere.iter()).for_each(|(to, known)| *to &= known);
+            is_tidy = false;
+        }
+        bits.is_sure |= !bits.has_checks();
+        if !is_tidy || !bits.is_sure {
+            bits.tidy(asked);
+        }
+        bits.note()
+    }
+
+    /// Gives the names of a window that all clauses have, and whether there may be any.
+    fn fill_clauses(&mut self, asked: Asked, bits: &mut Bits) -> bool {
+        let Self { clauses, scratch: Scratch { clause, run, set }, in_file, .. } = self;
+        bits.touched = None;
         if self.is_sure && !bits.is_sure {
             bits.check.fill(0); // it was of another plan
         }
         bits.is_sure = self.is_sure;
-        in_file.clear();
         for (at, runs) in clauses.iter_mut().enumerate() {
-            if let Some((anywhere, file)) = as_map(runs, window) {
+            if let Some((anywhere, file)) = as_map(runs, asked.window) {
                 if at == 0 {
                     bits.set_all(asked);
                 }
                 in_file.push(file);
-                if !bits.and_anywhere(if which == Which::InFile { file } else { anywhere }) {
+                if !bits.and_anywhere(if asked.which == Which::InFile { file } else { anywhere }) {
                     return false;
                 }
                 continue;
@@ -178,51 +232,46 @@ impl<'a> Plan<'a> {
         }
         if clauses.is_empty() {
             bits.clear(asked);
-            fill_all(self.names, window, &mut bits.anywhere);
+            fill_all(self.names, asked.window, &mut bits.anywhere);
             *bits.in_file = *bits.anywhere;
         }
-        // What only leaves names out says nothing of where they match, and may leave bits of the others behind.
-        let mut is_tidy = self.kind.is_none() && without.is_empty();
-        if let Some((kind, planes)) = self.kind {
-            members::keep_kind(planes, kind, window, &mut bits.anywhere);
-        }
-        for left_out in without {
-            if left_out.fill(self.names, Asked { which: Which::All, ..asked }, run, set) {
-                bits.leave_out(run);
-            }
-        }
-        // A damaged piece may say that there are more names than there are.
-        if self.names <= (window + 1) * WINDOW {
-            fill_all(self.names, window, &mut set.anywhere);
-            bits.anywhere.iter_mut().zip(set.anywhere.iter()).for_each(|(to, known)| *to &= known);
-            is_tidy = false;
-        }
-        bits.is_sure |= !bits.has_checks();
-        if !is_tidy || !bits.is_sure {
-            bits.tidy(asked);
-        }
-        bits.note()
+        true
     }
 }
 
 /// What is asked of a window.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
-    window: usize,
-    which: Which,
+pub(super) struct Asked {
+    pub(super) window: usize,
+    pub(super) which: Which,
     /// Whether any name may have to be checked.
-    checks: bool,
+    pub(super) checks: bool,
 }
 
 impl Asked {
     /// Whether it matters where names match.
-    fn places(self) -> bool {
+    pub(super) fn places(self) -> bool {
         self.which != Which::Anywhere
     }
 }
 
+/// Takes the sets of some clauses where all names of a piece that are in all of them are better found by joining them.
+fn join<'a>(clauses: &mut Vec<Vec<RunPlan<'a>>>, names: usize) -> Option<Joined<'a>> {
+    let may_join = |runs: &Vec<RunPlan<'a>>| match runs.as_slice() {
+        [run] => !run.sets.is_empty() && !matches!(run.certainty, Certainty::SureOf(_)),
+        _ => false,
+    };
+    let sets = clauses.iter().flatten().flat_map(|run| &run.sets);
+    if !clauses.iter().all(may_join) || !Joined::is_worth_it(sets, names) {
+        return None;
+    }
+    let runs: Vec<_> = std::mem::take(clauses).into_iter().flatten().collect();
+    let pairs = runs.iter().filter(|run| run.pairs != 0).map(|run| (run.signatures, run.pairs)).collect();
+    Some(Joined::new(runs.into_iter().flat_map(|run| run.sets).collect(), pairs, names))
+}
+
 /// The first place from a window on where all may have something.
-fn furthest<T>(
+pub(super) fn furthest<T>(
     parts: &mut [T],
     mut window: usize,
     next: impl Fn(&mut T, usize) -> Option<usize>,
@@ -496,10 +545,64 @@ impl Bits {
         }
     }
 
+    /// Leaves no bit, of which [`Bits::put`] will set some.
+    pub(super) fn clear_touched(&mut self) {
+        match self.touched {
+            Some(touched) => {
+                for at in places(touched) {
+                    (self.anywhere[at], self.in_file[at], self.check[at]) = (0, 0, 0);
+                }
+            }
+            None => [&mut self.anywhere, &mut self.in_file, &mut self.check]
+                .into_iter()
+                .for_each(|bits| bits.fill(0)),
+        }
+        self.touched = Some([0; _]);
+    }
+
+    /// Sets the bits of a value's name.
+    pub(super) fn put(&mut self, value: u32, asked: Asked) {
+        let at = (value >> 1) as usize % WINDOW;
+        let bit = 1 << (at % 64);
+        self.anywhere[at / 64] |= bit;
+        if asked.places() && value & 1 == 1 {
+            self.in_file[at / 64] |= bit;
+        }
+        if asked.checks {
+            self.check[at / 64] |= bit;
+        }
+        if let Some(touched) = &mut self.touched {
+            touched[at / 64 / 64] |= 1 << (at / 64 % 64);
+        }
+    }
+
+    /// As [`Bits::note`], and leaves those of a kind, where no words have bits but some.
+    fn note_touched(&mut self, touched: WordSet, kind: Option<OfKind<'_>>, asked: Asked) -> bool {
+        let (mut words, mut checks) = ([0; _], 0);
+        for at in places(touched) {
+            let word = self.anywhere[at];
+            let any = kind.map_or(word, |kind| kind.of_word(asked.window * WINDOW_WORDS + at, word));
+            self.anywhere[at] = any;
+            self.in_file[at] &= any;
+            self.check[at] &= any;
+            checks |= self.check[at];
+            words[at / 64] |= u64::from(any != 0) << (at % 64);
+        }
+        self.is_sure |= checks == 0;
+        self.words = words;
+        words != [0; _]
+    }
+
     /// Notes where names are, and tells whether there are any.
     fn note(&mut self) -> bool {
-        for (words, of_names) in self.words.iter_mut().zip(self.anywhere.chunks(64)) {
-            *words = (0..).zip(of_names).fold(0, |words, (at, names)| words | u64::from(*names != 0) << at);
+        let (of_words, _) = self.anywhere.as_chunks::<8>();
+        for (words, of_words) in self.words.iter_mut().zip(of_words.chunks(8)) {
+            let byte = |names: &[u64; 8]| {
+                // Each byte's lowest bit to its place in the uppermost byte.
+                let any = names.map(|names| u8::from(names != 0));
+                u64::from_le_bytes(any).wrapping_mul(0x0102_0408_1020_4080) >> 56
+            };
+            *words = (0..).zip(of_words).fold(0, |words, (at, names)| words | byte(names) << (at * 8));
         }
         self.words.iter().any(|words| *words != 0)
     }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use peerage_wire::Kind;
 
 use super::dictionary::{self, Dictionary};
-use super::members::{self, KIND_BITS, Members, SizeMarks, UseMarks};
+use super::members::{self, Members, OfKind, SizeMarks, UseMarks};
 use super::neighbours::{Neighbours, Signatures};
 use super::plan::{Plan, Words};
 use super::postings::Postings;
@@ -172,8 +172,8 @@ impl Words for Segment {
         self.members.len()
     }
 
-    fn kinds(&self) -> [&[u64]; KIND_BITS] {
-        self.members.kinds.planes()
+    fn of_kind(&self, kind: Kind) -> OfKind<'_> {
+        self.members.kinds.of(kind)
     }
 
     fn signatures(&self) -> Signatures<'_> {

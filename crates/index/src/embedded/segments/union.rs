@@ -4,6 +4,7 @@
 //!
 //! Invariant: windows are asked for in ascending order, until rewound.
 
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -84,7 +85,7 @@ impl<'a> Union<'a> {
         self.count
     }
 
-    #[cfg(test)]
+    /// Starts over, so that the first window can be asked for again.
     pub(super) fn rewind(&mut self) {
         self.position = 0;
         self.stretch = Stretch::default();
@@ -136,19 +137,66 @@ impl<'a> Union<'a> {
         if self.stretch.windows.contains(&window) {
             return add_words(self.stretch.words(window), which, anywhere, in_file);
         }
-        let mut is_any = false;
+        let (mut is_any, windows) = (false, window..window + 1);
         for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
             if *next <= window {
                 let found = match which {
-                    Which::Anywhere => cursor.fill(window, |values| set_all(values, anywhere)),
-                    Which::All => cursor.fill(window, |values| scatter_all(values, anywhere, in_file)),
-                    Which::InFile => cursor.fill_in_file(window, anywhere, in_file),
+                    Which::Anywhere => cursor.fill(&windows, |values| set_all(values, anywhere)),
+                    Which::All => cursor.fill(&windows, |values| scatter_all(values, anywhere, in_file)),
+                    Which::InFile => cursor.fill_in_file(&windows, |value| scatter(value, anywhere, in_file)),
                 };
                 is_any |= found.is_any;
                 *next = found.next;
             }
         }
         is_any
+    }
+
+    /// Gives what lists have in some windows, at least those in the file's own name where only they are asked for.
+    pub(super) fn read(&mut self, windows: &Range<usize>, which: Which, mut take: impl FnMut(&[u32])) {
+        self.seek(windows.start);
+        let values = self.gathered.get(self.position..).unwrap_or_default();
+        let end = values.partition_point(|value| window_of(*value) < windows.end);
+        take(&values[..end]);
+        self.position += end;
+        for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
+            if *next < windows.end {
+                let found = match which {
+                    Which::InFile => cursor.fill_in_file(windows, |value| take(&[value])),
+                    _ => cursor.fill(windows, &mut take),
+                };
+                *next = found.next;
+            }
+        }
+    }
+
+    /// Gives those of some values of some windows whose names bitmaps have, in the file's own name where both are.
+    pub(super) fn read_maps(&self, windows: &Range<usize>, values: &[u32], mut take: impl FnMut(u32)) {
+        /// Values a window of which nearly all of a bitmap is read: all at once it comes sooner.
+        const MANY: usize = 16;
+        for (anywhere, in_file) in &self.maps {
+            if values.len() > windows.len() * MANY {
+                let words = anywhere.get(windows.start * WINDOW_WORDS..).unwrap_or_default();
+                let words = words.iter().take(windows.len() * WINDOW_WORDS);
+                black_box(words.fold(0, |all, word| all ^ word));
+            }
+            for value in values {
+                let at = (value >> 1) as usize;
+                let is_set = |map: &[u64]| map.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
+                if is_set(anywhere) {
+                    take(value & !u32::from(value & 1 == 1 && !is_set(in_file)));
+                }
+            }
+        }
+    }
+
+    /// Whether there is any list that is no bitmap.
+    pub(super) fn has_lists(&self) -> bool {
+        !self.gathered.is_empty() || !self.cursors.is_empty()
+    }
+
+    pub(super) const fn has_maps(&self) -> bool {
+        !self.maps.is_empty()
     }
 
     /// Reads what the long lists have from a window on: where that is the next, of twice as many windows as the time before.
@@ -164,7 +212,18 @@ impl<'a> Union<'a> {
         }
         for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
             if *next < windows.end {
-                *next = cursor.fill_stretch(windows, anywhere, in_file);
+                let first = windows.start * WINDOW;
+                let found = cursor.fill(windows, |values| {
+                    for value in values {
+                        let at = ((value >> 1) as usize).wrapping_sub(first); // a damaged list may not ascend
+                        if let (Some(any), Some(file)) = (anywhere.get_mut(at / 64), in_file.get_mut(at / 64))
+                        {
+                            *any |= 1 << (at % 64);
+                            *file |= u64::from(value & 1) << (at % 64);
+                        }
+                    }
+                });
+                *next = found.next;
             }
         }
     }
@@ -278,7 +337,6 @@ impl<'a> Cursor<'a> {
         Self { list, block: 0, decoded: None, at: 0, length: 0, values: [0; PACKED] }
     }
 
-    #[cfg(test)]
     const fn rewind(&mut self) {
         (self.block, self.decoded) = (0, None);
     }
@@ -338,14 +396,15 @@ impl<'a> Cursor<'a> {
         self.block = low.min(blocks);
     }
 
-    fn fill(&mut self, window: usize, mut take: impl FnMut(&[u32])) -> Filled {
-        if self.seek(window).is_none() {
+    /// Gives what there is in some windows.
+    fn fill(&mut self, windows: &Range<usize>, mut take: impl FnMut(&[u32])) -> Filled {
+        if self.seek(windows.start).is_none() {
             return Filled { is_any: false, next: NEVER };
         }
         let mut is_any = false;
         loop {
             let values = self.values();
-            let end = end_of(window, values);
+            let end = end_of(windows.end, values);
             take(&values[..end]);
             is_any |= end > 0;
             let next = values.get(end).map(|value| window_of(*value));
@@ -360,45 +419,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Adds what there is in some windows, and gives the window of the next value.
-    fn fill_stretch(&mut self, windows: &Range<usize>, anywhere: &mut [u64], in_file: &mut [u64]) -> usize {
-        if self.seek(windows.start).is_none() {
-            return NEVER;
-        }
-        let first = windows.start * WINDOW;
-        loop {
-            let values = self.values();
-            let is_all = values.last().is_some_and(|last| window_of(*last) < windows.end);
-            let is_within = |value: &u32| window_of(*value) < windows.end;
-            let end = if is_all { values.len() } else { values.partition_point(is_within) };
-            for value in &values[..end] {
-                let at = ((value >> 1) as usize).wrapping_sub(first); // a damaged list may not ascend
-                if let (Some(any), Some(file)) = (anywhere.get_mut(at / 64), in_file.get_mut(at / 64)) {
-                    *any |= 1 << (at % 64);
-                    *file |= u64::from(value & 1) << (at % 64);
-                }
-            }
-            let next = values.get(end).map(|value| window_of(*value));
-            self.at += end;
-            if let Some(next) = next {
-                return next;
-            }
-            if self.block >= self.list.blocks() {
-                return NEVER;
-            }
-            self.block += 1;
-        }
-    }
-
     /// The same for names that have the term in the file's own name: blocks that have none are not decoded.
-    fn fill_in_file(&mut self, window: usize, anywhere: &mut Window, in_file: &mut Window) -> Filled {
+    fn fill_in_file(&mut self, windows: &Range<usize>, mut take: impl FnMut(u32)) -> Filled {
+        let window = windows.start;
         self.skip(window);
         let mut is_any = false;
         loop {
             let last = self.list.last(self.block);
             if let Some(last) = last.filter(|_| !self.list.may_be_in_file(self.block)) {
-                if window_of(last) > window {
-                    return Filled { is_any, next: window + 1 };
+                if window_of(last) >= windows.end {
+                    return Filled { is_any, next: windows.end };
                 }
             } else {
                 let values = self.values();
@@ -406,9 +436,9 @@ impl<'a> Cursor<'a> {
                 let from =
                     if is_behind { values.partition_point(|value| window_of(*value) < window) } else { 0 };
                 let values = &values[from..];
-                let end = end_of(window, values);
+                let end = end_of(windows.end, values);
                 for value in values[..end].iter().filter(|value| Which::InFile.has(**value)) {
-                    scatter(*value, anywhere, in_file);
+                    take(*value);
                     is_any = true;
                 }
                 let next = values.get(end).map(|value| window_of(*value));
@@ -425,13 +455,13 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// How many of ascending values, none of which is before a window, are within it: mostly few of many lists.
+/// How many of ascending values are before a window: mostly few of many lists, or all.
 fn end_of(window: usize, values: &[u32]) -> usize {
     const FEW: usize = 8;
-    if values.last().is_some_and(|last| window_of(*last) == window) {
+    if values.last().is_some_and(|last| window_of(*last) < window) {
         return values.len();
     }
-    let is_within = |value: &u32| window_of(*value) <= window;
+    let is_within = |value: &u32| window_of(*value) < window;
     let few = values.iter().take(FEW).take_while(|value| is_within(value)).count();
     if few < FEW { few } else { few + values[few..].partition_point(is_within) }
 }
@@ -448,7 +478,7 @@ pub(in crate::embedded) enum Which {
 }
 
 impl Which {
-    const fn has(self, value: u32) -> bool {
+    pub(super) const fn has(self, value: u32) -> bool {
         !matches!(self, Self::InFile) || value & 1 == 1
     }
 }
