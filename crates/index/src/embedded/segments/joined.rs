@@ -8,11 +8,12 @@
 
 use std::ops::Range;
 
+use super::bits::{Asked, Bits};
 use super::neighbours::{Signature, Signatures};
-use super::plan::{Asked, furthest};
+use super::plan::furthest;
 use super::postings::window_of;
 use super::union::{Union, Which};
-use super::{Bits, WINDOW, WINDOW_WORDS};
+use super::{WINDOW, WINDOW_WORDS};
 
 /// Windows that are joined at a time: their bits fit the second cache of a core.
 const STRETCH: usize = 16;

@@ -9,7 +9,8 @@
 //! - `segment`: a piece, over `members` (who is in it, and how well they stand), `dictionary` and `triples` (words),
 //!   `postings` (which word is in which names) and `neighbours` (which words may stand side by side in it);
 //! - `build` and `merge`: pieces from the table, and from pieces; `code`: a piece as bytes and back;
-//! - `plan`: a query becomes sets of terms, and those (`union`, and `joined` where all of several are wanted) bits.
+//! - `plan`: a query becomes sets of terms, and those (`union`, and `joined` where all of several are wanted)
+//!   the `bits` of a window.
 //!
 //! Architecture invariants: nothing here knows peers, contents' records or files. The definition of what matches is
 //! `Query::find`; bits that a plan is not sure of are marked for it. Nothing but the bounds and marks of a piece ever changes.
@@ -28,6 +29,7 @@ mod build;
 mod code;
 mod merge;
 
+mod bits;
 mod joined;
 mod plan;
 mod union;
@@ -39,6 +41,7 @@ mod measure;
 #[cfg(test)]
 mod tests;
 
+pub(super) use bits::{Bits, ones};
 pub(super) use members::{Sizes, UseMarks, size_class};
 pub(super) use memtable::Memtable;
 pub(super) use plan::Plan;
@@ -82,62 +85,6 @@ pub(super) struct Bound {
 pub(super) const fn class_of(live: u32) -> u8 {
     let class = u32::BITS - live.leading_zeros();
     class.to_le_bytes()[0] // at most 32
-}
-
-/// The names of a window that may match.
-#[derive(Debug, Clone)]
-pub(super) struct Bits {
-    /// Those that match, wherever.
-    pub(super) anywhere: Box<Window>,
-    /// Which of them may match within the file's own name, and perhaps others: [`Plan::in_file`] tells which do.
-    in_file: Box<Window>,
-    /// Those that may not match, or elsewhere than these bits say: `Query::find` has to be asked.
-    pub(super) check: Box<Window>,
-    /// None of them need be checked: no bit of `check` is set.
-    pub(super) is_sure: bool,
-    /// The words that have any names, a bit each.
-    words: WordSet,
-    /// The words that have any bits, where that is known of all.
-    touched: Option<WordSet>,
-}
-
-/// WordSet of a window, a bit each.
-type WordSet = [u64; WINDOW_WORDS / 64];
-
-impl Default for Bits {
-    fn default() -> Self {
-        let none = || Box::new([0; WINDOW_WORDS]);
-        Self { anywhere: none(), in_file: none(), check: none(), is_sure: true, words: [0; _], touched: None }
-    }
-}
-
-impl Bits {
-    /// The words of 64 names that have any: the names of most windows are few.
-    pub(super) fn words(&self) -> impl Iterator<Item = usize> + use<> {
-        places(self.words)
-    }
-
-    /// Leaves only some words, as far as [`Bits::words`] tells them.
-    pub(super) fn keep_words(&mut self, is_kept: impl Fn(usize) -> bool) {
-        for word in self.words() {
-            if !is_kept(word) {
-                self.words[word / 64] &= !(1 << (word % 64));
-            }
-        }
-    }
-}
-
-fn places(words: WordSet) -> impl Iterator<Item = usize> {
-    (0..).zip(words).flat_map(|(at, word)| ones(word).map(move |bit| at * 64 + bit))
-}
-
-/// The places of the ones of a word.
-pub(super) fn ones(mut word: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
-        word &= word - 1;
-        Some(bit)
-    })
 }
 
 /// Bytes that are no segment.

@@ -11,12 +11,13 @@ use std::ops::Range;
 
 use peerage_wire::Kind;
 
+use super::bits::{Asked, Bits};
 use super::dictionary::PAIR;
 use super::joined::Joined;
 use super::members::OfKind;
 use super::neighbours::{self, Signature, Signatures};
 use super::union::{Union, Which};
-use super::{Bits, WINDOW, WINDOW_WORDS, Window, WordSet, places};
+use super::{WINDOW, WINDOW_WORDS, Window};
 use crate::query::{Pattern, Query, Run};
 
 /// What a plan is made from.
@@ -239,22 +240,6 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// What is asked of a window.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
-    pub(super) window: usize,
-    pub(super) which: Which,
-    /// Whether any name may have to be checked.
-    pub(super) checks: bool,
-}
-
-impl Asked {
-    /// Whether it matters where names match.
-    pub(super) fn places(self) -> bool {
-        self.which != Which::Anywhere
-    }
-}
-
 /// Takes the sets of some clauses where all names of a piece that are in all of them are better found by joining them.
 fn join<'a>(clauses: &mut Vec<Vec<RunPlan<'a>>>, names: usize) -> Option<Joined<'a>> {
     let may_join = |runs: &Vec<RunPlan<'a>>| match runs.as_slice() {
@@ -424,186 +409,4 @@ fn pairs_of(patterns: &[Pattern]) -> Signature {
         .filter(|(left, right)| is_whole(left) && is_whole(right));
     let hash = |pattern: &Pattern| neighbours::hash(&pattern.text);
     pairs.fold(0, |bits, (left, right)| bits | neighbours::bits_of(hash(left), hash(right)))
-}
-
-impl Bits {
-    /// Every name, for sure, in the file's own name.
-    fn set_all(&mut self, asked: Asked) {
-        self.anywhere.fill(u64::MAX);
-        self.in_file.fill(u64::MAX);
-        if asked.checks {
-            self.check.fill(0);
-        }
-    }
-
-    fn clear(&mut self, asked: Asked) {
-        self.anywhere.fill(0);
-        if asked.places() {
-            self.in_file.fill(0);
-        }
-        if asked.checks {
-            self.check.fill(0);
-        }
-    }
-
-    /// Gives the names for the other's.
-    const fn swap(&mut self, other: &mut Self) {
-        std::mem::swap(&mut self.anywhere, &mut other.anywhere);
-        std::mem::swap(&mut self.in_file, &mut other.in_file);
-        std::mem::swap(&mut self.check, &mut other.check);
-    }
-
-    /// Leaves what has some bits in its signature, and tells whether anything is left.
-    fn keep_signed(&mut self, signatures: Signatures<'_>, bits: Signature, window: usize) -> bool {
-        signatures.keep(bits, window, &mut self.anywhere);
-        let mut left = 0;
-        for (in_file, any) in self.in_file.iter_mut().zip(self.anywhere.iter()) {
-            *in_file &= any;
-            left |= any;
-        }
-        left != 0
-    }
-
-    /// Leaves what the other has as well, and tells whether anything is left.
-    fn and(&mut self, other: &Self, asked: Asked) -> bool {
-        let keep = |to: &mut Window, other: &Window| {
-            to.iter_mut().zip(other).fold(0, |left, (to, word)| {
-                *to &= word;
-                left | *to
-            })
-        };
-        let left = keep(&mut self.anywhere, &other.anywhere);
-        if left != 0 && asked.places() {
-            keep(&mut self.in_file, &other.in_file);
-        }
-        if left != 0 && asked.checks {
-            self.check.iter_mut().zip(other.check.iter()).for_each(|(to, word)| *to |= word);
-        }
-        left != 0
-    }
-
-    /// Leaves what bitmaps have as well: of names with a word, and of those with it in the file's own name.
-    fn and_map(&mut self, (anywhere, in_file): (&[u64], &[u64]), asked: Asked) -> bool {
-        let is_any = self.and_anywhere(if asked.which == Which::InFile { in_file } else { anywhere });
-        if asked.places() {
-            self.keep_in_file(in_file);
-        }
-        is_any
-    }
-
-    /// Leaves what a bitmap has as well, wherever, and tells whether anything is left.
-    fn and_anywhere(&mut self, map: &[u64]) -> bool {
-        let mut left = 0;
-        for (to, word) in self.anywhere.iter_mut().zip(map) {
-            *to &= word;
-            left |= *to;
-        }
-        self.anywhere.iter_mut().skip(map.len()).for_each(|word| *word = 0);
-        left != 0
-    }
-
-    /// Leaves in the files' own names what a bitmap has, reading of it only where there are names.
-    fn keep_in_file(&mut self, map: &[u64]) {
-        for (at, (to, any)) in self.in_file.iter_mut().zip(self.anywhere.iter()).enumerate() {
-            *to &= if *any == 0 { 0 } else { any & map.get(at).copied().unwrap_or_default() };
-        }
-    }
-
-    /// Adds what the other has. What is sure to be in the file's own name needs no check by the other; nor what is sure
-    /// to be elsewhere, where the other can't be in the file's own name.
-    fn or(&mut self, other: &Self) {
-        for at in 0..WINDOW_WORDS {
-            let sure_in_file = (self.in_file[at] & !self.check[at]) | (other.in_file[at] & !other.check[at]);
-            let sure = (self.anywhere[at] & !self.check[at]) | (other.anywhere[at] & !other.check[at]);
-            self.anywhere[at] |= other.anywhere[at];
-            self.in_file[at] |= other.in_file[at];
-            let unsure = (self.check[at] | other.check[at]) & !sure_in_file;
-            self.check[at] = unsure & !(sure & !self.in_file[at]);
-        }
-    }
-
-    /// Takes out what the other has and is sure of, and marks what it isn't sure of.
-    fn leave_out(&mut self, other: &Self) {
-        for at in 0..WINDOW_WORDS {
-            self.anywhere[at] &= !(other.anywhere[at] & !other.check[at]);
-            self.check[at] |= other.check[at];
-        }
-    }
-
-    fn has_checks(&self) -> bool {
-        self.check.iter().fold(0, |all, word| all | word) != 0
-    }
-
-    /// Leaves bits of those names only that are there.
-    fn tidy(&mut self, asked: Asked) {
-        let keep = |to: &mut Window, any: &Window| to.iter_mut().zip(any).for_each(|(to, any)| *to &= any);
-        if asked.places() {
-            keep(&mut self.in_file, &self.anywhere);
-        }
-        if asked.checks {
-            keep(&mut self.check, &self.anywhere);
-        }
-    }
-
-    /// Leaves no bit, of which [`Bits::put`] will set some.
-    pub(super) fn clear_touched(&mut self) {
-        match self.touched {
-            Some(touched) => {
-                for at in places(touched) {
-                    (self.anywhere[at], self.in_file[at], self.check[at]) = (0, 0, 0);
-                }
-            }
-            None => [&mut self.anywhere, &mut self.in_file, &mut self.check]
-                .into_iter()
-                .for_each(|bits| bits.fill(0)),
-        }
-        self.touched = Some([0; _]);
-    }
-
-    /// Sets the bits of a value's name.
-    pub(super) fn put(&mut self, value: u32, asked: Asked) {
-        let at = (value >> 1) as usize % WINDOW;
-        let bit = 1 << (at % 64);
-        self.anywhere[at / 64] |= bit;
-        if asked.places() && value & 1 == 1 {
-            self.in_file[at / 64] |= bit;
-        }
-        if asked.checks {
-            self.check[at / 64] |= bit;
-        }
-        if let Some(touched) = &mut self.touched {
-            touched[at / 64 / 64] |= 1 << (at / 64 % 64);
-        }
-    }
-
-    /// As [`Bits::note`], and leaves those of a kind, where no words have bits but some.
-    fn note_touched(&mut self, touched: WordSet, kind: Option<OfKind<'_>>, asked: Asked) -> bool {
-        let (mut words, mut checks) = ([0; _], 0);
-        for at in places(touched) {
-            let word = self.anywhere[at];
-            let any = kind.map_or(word, |kind| kind.of_word(asked.window * WINDOW_WORDS + at, word));
-            self.anywhere[at] = any;
-            self.in_file[at] &= any;
-            self.check[at] &= any;
-            checks |= self.check[at];
-            words[at / 64] |= u64::from(any != 0) << (at % 64);
-        }
-        self.is_sure |= checks == 0;
-        self.words = words;
-        words != [0; _]
-    }
-
-    /// Notes where names are, and tells whether there are any.
-    fn note(&mut self) -> bool {
-        let (of_words, _) = self.anywhere.as_chunks::<8>();
-        for (words, of_words) in self.words.iter_mut().zip(of_words.chunks(8)) {
-            let byte = |names: &[u64; 8]| {
-                // Each byte's lowest bit to its place in the uppermost byte.
-                let any = names.map(|names| u8::from(names != 0));
-                u64::from_le_bytes(any).wrapping_mul(0x0102_0408_1020_4080) >> 56
-            };
-            *words = (0..).zip(of_words).fold(0, |words, (at, names)| words | byte(names) << (at * 8));
-        }
-        self.words.iter().any(|words| *words != 0)
-    }
 }
