@@ -68,13 +68,21 @@ impl Bits {
         }
     }
 
-    /// Every name, for sure, in the file's own name.
-    pub(super) fn set_all(&mut self, asked: Asked) {
-        self.anywhere.fill(u64::MAX);
-        self.in_file.fill(u64::MAX);
+    /// The names that a bitmap has, for sure and in the file's own name, and whether there are any.
+    pub(super) fn set_map(&mut self, map: &[u64], asked: Asked) -> bool {
+        let mut left = 0;
+        for (to, word) in self.anywhere.iter_mut().zip(map) {
+            *to = *word;
+            left |= *word;
+        }
+        self.anywhere.iter_mut().skip(map.len()).for_each(|word| *word = 0);
+        if asked.places() {
+            self.in_file.fill(u64::MAX);
+        }
         if asked.checks {
             self.check.fill(0);
         }
+        left != 0
     }
 
     pub(super) fn clear(&mut self, asked: Asked) {

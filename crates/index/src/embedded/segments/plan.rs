@@ -217,11 +217,9 @@ impl<'a> Plan<'a> {
         bits.is_sure = self.is_sure;
         for (at, runs) in clauses.iter_mut().enumerate() {
             if let Some((anywhere, file)) = as_map(runs, asked.window) {
-                if at == 0 {
-                    bits.set_all(asked);
-                }
                 in_file.push(file);
-                if !bits.and_anywhere(if asked.which == Which::InFile { file } else { anywhere }) {
+                let map = if asked.which == Which::InFile { file } else { anywhere };
+                if !(if at == 0 { bits.set_map(map, asked) } else { bits.and_anywhere(map) }) {
                     return false;
                 }
                 continue;
