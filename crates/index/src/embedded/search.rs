@@ -132,7 +132,7 @@ struct Tally<'a> {
     /// Contents of several names that were counted.
     seen: HashSet<ContentKey>,
     /// Contents of several names that are about to be counted.
-    shared: Vec<u32>,
+    of_several: Vec<u32>,
     /// Contents whose standing by all their names was worked out.
     stood: HashSet<ContentKey>,
     total: u64,
@@ -172,7 +172,7 @@ impl<'a> Tally<'a> {
             after,
             best: BTreeSet::new(),
             seen: HashSet::new(),
-            shared: Vec::new(),
+            of_several: Vec::new(),
             stood: HashSet::new(),
             total: 0,
             total_of_all: 0,

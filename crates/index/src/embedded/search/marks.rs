@@ -145,7 +145,7 @@ impl<'a> Tally<'a> {
                 self.count(part, (window, word), told.sure[word], marks.sole());
             }
         }
-        self.count_shared();
+        self.count_several();
     }
 
     /// Reads the names of those that must be read to be counted, so that they come at the same time.
@@ -161,20 +161,20 @@ impl<'a> Tally<'a> {
     }
 
     /// Counts names of a word that match for sure: the contents that go by no other name; the others are noted for
-    /// [`Tally::count_shared`].
+    /// [`Tally::count_several`].
     fn count(&mut self, part: &Part<'a>, (window, word): (usize, usize), sure: u64, sole: u64) {
         self.total += u64::from((sure & sole).count_ones());
         let first = window * WINDOW + word * 64;
-        self.shared.extend(ones(sure & !sole).filter_map(|bit| part.contents.get(first + bit)));
+        self.of_several.extend(ones(sure & !sole).filter_map(|bit| part.contents.get(first + bit)));
     }
 
     /// Counts the contents that were noted, once each. Those of a window all at once, so that they come at the same time.
-    fn count_shared(&mut self) {
-        self.shared.dedup(); // the names of a content mostly stand side by side
-        if self.seen.capacity() - self.seen.len() < self.shared.len() {
-            self.seen.reserve(SEEN_MORE.max(self.shared.len())); // in few and large steps: each puts all in other places
+    fn count_several(&mut self) {
+        self.of_several.dedup(); // the names of a content mostly stand side by side
+        if self.seen.capacity() - self.seen.len() < self.of_several.len() {
+            self.seen.reserve(SEEN_MORE.max(self.of_several.len())); // in few and large steps: each puts all in other places
         }
-        for content in self.shared.drain(..) {
+        for content in self.of_several.drain(..) {
             self.total += u64::from(self.seen.insert(content.into()));
         }
     }
@@ -195,6 +195,6 @@ impl<'a> Tally<'a> {
         }
         let sole = segment.uses(window * WORDS + word).map_or(0, UseMarks::sole);
         self.count(part, (window, word), matching, sole);
-        self.count_shared();
+        self.count_several();
     }
 }

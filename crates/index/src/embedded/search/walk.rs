@@ -14,12 +14,12 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use super::super::segments::{Bits, Plan, Segment, Which};
+use super::super::segments::{Bits, Plan, STRETCH, Segment, Which};
 use super::mask::Mask;
 use super::{Spent, Tally, WINDOWS_MAX};
 
-/// Windows of the first step, and of each other.
-const STEPS: (usize, usize) = (4, 16);
+/// Windows of the first step; each other has [`STRETCH`].
+const FIRST_STEP: usize = 4;
 /// Help is worth its start where at least this part of a full memtable's names have to be gone through, a thousand.
 const WORTH_PART: usize = 32;
 
@@ -80,9 +80,9 @@ impl Steps {
     fn of(parts: &[Part<'_>]) -> Self {
         let steps = |(at, part): (usize, &Part<'_>)| {
             let windows = part.plan.windows();
-            let first = if at == 0 { STEPS.0.min(windows) } else { 0 };
-            let others = (first..windows).step_by(STEPS.1);
-            let others = others.map(move |window| window..(window + STEPS.1).min(windows));
+            let first = if at == 0 { FIRST_STEP.min(windows) } else { 0 };
+            let others = (first..windows).step_by(STRETCH);
+            let others = others.map(move |window| window..(window + STRETCH).min(windows));
             iter::once(0..first).chain(others).filter(|step| !step.is_empty()).map(move |step| (at, step))
         };
         Self { all: parts.iter().enumerate().flat_map(steps).collect(), next: AtomicUsize::new(0) }

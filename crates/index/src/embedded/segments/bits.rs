@@ -56,7 +56,7 @@ impl Asked {
 impl Bits {
     /// The words of 64 names that have any: the names of most windows are few.
     pub(in crate::embedded) fn words(&self) -> impl Iterator<Item = usize> + use<> {
-        places(self.words)
+        words_of(self.words)
     }
 
     /// Leaves only some words, as far as [`Bits::words`] tells them.
@@ -198,7 +198,7 @@ impl Bits {
     pub(super) fn clear_touched(&mut self) {
         match self.touched {
             Some(touched) => {
-                for at in places(touched) {
+                for at in words_of(touched) {
                     (self.anywhere[at], self.in_file[at], self.check[at]) = (0, 0, 0);
                 }
             }
@@ -228,7 +228,7 @@ impl Bits {
     /// As [`Bits::note`], and leaves those of a kind, where no words have bits but some.
     pub(super) fn note_touched(&mut self, touched: WordSet, kind: Option<OfKind<'_>>, asked: Asked) -> bool {
         let (mut words, mut checks) = ([0; _], 0);
-        for at in places(touched) {
+        for at in words_of(touched) {
             let word = self.anywhere[at];
             let any = kind.map_or(word, |kind| kind.of_word(asked.window * WINDOW_WORDS + at, word));
             self.anywhere[at] = any;
@@ -257,7 +257,7 @@ impl Bits {
     }
 }
 
-fn places(words: WordSet) -> impl Iterator<Item = usize> {
+fn words_of(words: WordSet) -> impl Iterator<Item = usize> {
     (0..).zip(words).flat_map(|(at, word)| ones(word).map(move |bit| at * 64 + bit))
 }
 

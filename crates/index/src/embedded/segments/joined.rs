@@ -13,10 +13,8 @@ use super::neighbours::{Signature, Signatures};
 use super::plan::furthest;
 use super::postings::window_of;
 use super::union::{Union, Which};
-use super::{WINDOW, WINDOW_WORDS};
+use super::{STRETCH, WINDOW, WINDOW_WORDS};
 
-/// Windows that are joined at a time: their bits fit the second cache of a core.
-const STRETCH: usize = 16;
 /// A smallest set of more than this part of the names, and more than a few, is read as bits.
 const SMALL_PART: usize = 32;
 const FEW: usize = 256;
@@ -28,6 +26,8 @@ pub(super) struct Joined<'a> {
     sets: Vec<Union<'a>>,
     /// What they must have in their signatures.
     pairs: Vec<(Signatures<'a>, Signature)>,
+    /// No name has to be checked for being in all of them.
+    is_sure: bool,
     /// The windows that are asked for now.
     within: Range<usize>,
     /// Those whose values are here.
@@ -56,12 +56,14 @@ impl<'a> Joined<'a> {
     pub(super) fn new(
         mut sets: Vec<Union<'a>>,
         pairs: Vec<(Signatures<'a>, Signature)>,
+        is_sure: bool,
         names: usize,
     ) -> Self {
         sets.sort_by_key(Union::count);
         Self {
             sets,
             pairs,
+            is_sure,
             within: 0..names.div_ceil(WINDOW),
             windows: 0..0,
             is_in_file: false,
@@ -123,6 +125,7 @@ impl<'a> Joined<'a> {
         let values = self.values.get(self.position..).unwrap_or_default();
         let values = values.iter().take_while(|value| window_of(**value) == window);
         let before = self.position;
+        let asked = Asked { checks: !self.is_sure, ..asked };
         for value in values {
             bits.put(*value, asked);
             self.position += 1;
@@ -140,13 +143,11 @@ impl<'a> Joined<'a> {
         let Some((smallest, others)) = sets.split_first_mut() else { return };
         smallest.read(windows, which, |some| values.extend(some.iter().filter(|value| which.has(**value))));
         for other in others {
-            if values.is_empty() {
-                return;
-            }
-            other.read_maps(windows, values, |value| found.push(value));
+            let Some(windows) = windows_of(values) else { return };
+            other.read_maps(&windows, values, |value| found.push(value));
             if other.has_lists() {
-                marked.mark(values, windows);
-                other.read(windows, which, |some| marked.find(some, found));
+                marked.mark(values, &windows);
+                other.read(&windows, which, |some| marked.find(some, found));
                 marked.clear(values);
             }
             found.retain(|value| which.has(*value));
@@ -166,6 +167,12 @@ impl<'a> Joined<'a> {
         let rest = self.values.get(self.position..).unwrap_or_default();
         self.position += rest.iter().take_while(|value| window_of(**value) < window).count();
     }
+}
+
+/// The windows from that of the first value to that of the last.
+fn windows_of(values: &[u32]) -> Option<Range<usize>> {
+    let (first, last) = (values.iter().min()?, values.iter().max()?);
+    Some(window_of(*first)..window_of(*last) + 1)
 }
 
 impl Marked {
@@ -267,7 +274,7 @@ mod tests {
                 prop::collection::vec((0..3_000_usize, 0..30_000_usize, 1..80_usize, 0..20_000_usize), 1..4),
                 2..4,
             ),
-            asked in prop::collection::vec((0..3_usize, any::<bool>(), 0..3_usize, 0..20_usize), 1..60),
+            asked in prop::collection::vec((0..3_usize, any::<bool>(), 0..3_usize, 0..20_usize, any::<bool>()), 1..60),
         ) {
             let mut writer = Writer::new(NAMES, 0);
             sets.iter().flatten().for_each(|list| {
@@ -283,8 +290,9 @@ mod tests {
             let unions: Vec<_> = unions.collect();
             prop_assume!(unions.iter().min_by_key(|set| set.count()).is_some_and(|set| !set.has_maps()));
             let sets: Vec<_> = sets.iter().map(|lists| any_of(lists)).collect();
-            let (mut joined, mut window) = (Joined::new(unions, Vec::new(), NAMES), 0);
-            for (gap, asks_next, which, within) in asked {
+            let (mut joined, mut window) = (Joined::new(unions, Vec::new(), true, NAMES), 0);
+            let mut bits = Bits::default();
+            for (gap, asks_next, which, within, are_used) in asked {
                 window += gap;
                 if within > 0 {
                     joined.ask_within(window..window + within);
@@ -297,7 +305,13 @@ mod tests {
                 if window >= windows {
                     break;
                 }
-                let (which, mut bits) = ([Which::All, Which::Anywhere, Which::InFile][which], Bits::default());
+                let which = [Which::All, Which::Anywhere, Which::InFile][which];
+                if are_used {
+                    bits.anywhere.fill(u64::MAX);
+                    bits.in_file.fill(u64::MAX);
+                    bits.check.fill(u64::MAX);
+                    bits.touched = None; // as after a window that was not joined
+                }
                 let is_any = joined.fill(Asked { window, which, checks: false }, &mut bits);
                 let (all, in_file) = all_in(&sets, window);
                 let (found, found_in_file) = (names_of(&*bits.anywhere, window), names_of(&*bits.in_file, window));
@@ -309,8 +323,34 @@ mod tests {
                 }
                 prop_assert!(which == Which::Anywhere || found_in_file == in_file);
                 prop_assert!(is_any || found.is_empty());
+                prop_assert!(bits.check.iter().all(|word| *word == 0));
                 window += 1;
             }
         }
+    }
+
+    /// A name that many bitmaps have is looked for once, not once for each of them and each of those of the next set.
+    #[test]
+    fn what_is_joined_grows_no_larger_than_the_smallest_set() {
+        const SETS: usize = 15;
+        let every = |step: usize| (0..u32::try_from(NAMES).unwrap()).step_by(step).map(|name| name << 1 | 1);
+        let mut writer = Writer::new(NAMES, 0);
+        writer.push(&every(1_000).collect::<Vec<_>>(), KindSet::ALL);
+        (0..4).for_each(|_| writer.push(&every(10).collect::<Vec<_>>(), KindSet::ALL));
+        let (postings, windows) = (writer.finish(), NAMES.div_ceil(WINDOW));
+        let of = |lists: Range<u32>| {
+            let mut union = Union::default();
+            lists.for_each(|list| union.add(postings.list(list)));
+            union.ready(windows)
+        };
+        let sets = std::iter::once(of(0..1)).chain((0..SETS).map(|_| of(1..5)));
+        let (mut joined, mut bits) = (Joined::new(sets.collect(), Vec::new(), true, NAMES), Bits::default());
+        let mut found = 0;
+        for window in 0..windows {
+            joined.fill(Asked { window, which: Which::All, checks: false }, &mut bits);
+            found += names_of(&*bits.in_file, window).len();
+            assert!(joined.values.len() <= NAMES / 1_000);
+        }
+        assert_eq!(found, NAMES / 1_000);
     }
 }

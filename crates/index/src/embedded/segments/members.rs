@@ -13,8 +13,6 @@ use super::{BLOCK, Bound, Standing, WINDOW, WINDOW_WORDS, Window, class_of, ones
 
 /// Bits of a kind.
 pub(super) const KIND_BITS: usize = 3;
-/// Numbers that a kind may have.
-const KINDS: usize = 1 << KIND_BITS;
 /// Bits of a size's class.
 const SIZE_BITS: usize = 5;
 /// The last class, which has all sizes from half a tebibyte on.
@@ -62,14 +60,14 @@ pub(in crate::embedded) struct SizeMarks([AtomicU64; SIZE_BITS]);
 /// Each name's kind, as a bitmap for each kind: a search for one reads no other.
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
-    planes: [Box<[u64]>; KINDS],
+    planes: [Box<[u64]>; Kind::ALL.len()],
 }
 
 /// The names of a kind as a search asks for them: a piece's, or a table's name by name.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum OfKind<'a> {
     Plane(&'a [u64]),
-    ByName(&'a [u8], Kind),
+    ByName(&'a [u8], u8),
 }
 
 /// What a name is put in order by.
@@ -333,7 +331,7 @@ impl OfKind<'_> {
         match self {
             Self::Plane(plane) => names & plane.get(word).copied().unwrap_or_default(),
             Self::ByName(kinds, kind) => {
-                let is_it = |bit: &usize| kinds.get(word * 64 + bit) == Some(&number_of(kind));
+                let is_it = |bit: &usize| kinds.get(word * 64 + bit) == Some(&kind);
                 ones(names).filter(is_it).fold(0, |all, bit| all | 1 << bit)
             }
         }

@@ -259,7 +259,7 @@ impl Words for Memtable {
     }
 
     fn of_kind(&self, kind: Kind) -> OfKind<'_> {
-        OfKind::ByName(&self.kinds, kind)
+        OfKind::ByName(&self.kinds, members::number_of(kind))
     }
 
     fn signatures(&self) -> Signatures<'_> {

@@ -50,6 +50,9 @@ pub(super) use union::Which;
 
 /// Names looked at at a time.
 pub(super) const WINDOW: usize = 16_384;
+/// Windows that are read at a time, at most: their bits fit the second cache of a core. What a thread looks through before it
+/// asks for more is as long, so that none reads what another looks through.
+pub(super) const STRETCH: usize = 16;
 /// Names that share a bound.
 pub(super) const BLOCK: usize = 256;
 

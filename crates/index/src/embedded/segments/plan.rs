@@ -100,16 +100,14 @@ impl<'a> Plan<'a> {
             }
             clauses.push(runs);
         }
-        clauses.sort_by_cached_key(|runs| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add));
+        clauses.sort_by_cached_key(count_of);
         let without = query.without().iter().filter_map(|run| RunPlan::new(words, run, kind)).collect();
         let kind = kind.map(|kind| words.of_kind(kind));
         let runs = || clauses.iter().chain([&without]).flatten();
         let is_sure = runs().all(|run| matches!(run.certainty, Certainty::Sure));
         let is_simple = clauses.iter().all(|runs| runs.len() == 1)
             && runs().all(|run| !matches!(run.certainty, Certainty::SureOf(_)));
-        let of_clause =
-            |runs: &Vec<RunPlan<'_>>| runs.iter().map(RunPlan::count).fold(0, usize::saturating_add);
-        let count = clauses.iter().map(of_clause).min().unwrap_or(names);
+        let count = clauses.first().map_or(names, count_of);
         let joined = join(&mut clauses, names);
         let (scratch, in_file) = (Scratch::default(), Vec::new());
         Some(Self { names, kind, count, clauses, joined, without, scratch, is_sure, is_simple, in_file })
@@ -139,6 +137,7 @@ impl<'a> Plan<'a> {
 
     /// Tells that until told again only these windows are asked for.
     pub(in crate::embedded) fn ask_within(&mut self, windows: &Range<usize>) {
+        let windows = windows.start..windows.end.min(self.windows());
         let runs = self.clauses.iter_mut().flatten().chain(&mut self.without);
         runs.flat_map(RunPlan::sets).for_each(|set| set.ask_within(windows.clone()));
         self.joined.iter_mut().for_each(|joined| joined.ask_within(windows.clone()));
@@ -238,6 +237,11 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// About how many names any of some runs finds.
+fn count_of(runs: &Vec<RunPlan<'_>>) -> usize {
+    runs.iter().map(RunPlan::count).fold(0, usize::saturating_add)
+}
+
 /// Takes the sets of some clauses where all names of a piece that are in all of them are better found by joining them.
 fn join<'a>(clauses: &mut Vec<Vec<RunPlan<'a>>>, names: usize) -> Option<Joined<'a>> {
     let may_join = |runs: &Vec<RunPlan<'a>>| match runs.as_slice() {
@@ -249,8 +253,9 @@ fn join<'a>(clauses: &mut Vec<Vec<RunPlan<'a>>>, names: usize) -> Option<Joined<
         return None;
     }
     let runs: Vec<_> = std::mem::take(clauses).into_iter().flatten().collect();
+    let is_sure = runs.iter().all(|run| matches!(run.certainty, Certainty::Sure));
     let pairs = runs.iter().filter(|run| run.pairs != 0).map(|run| (run.signatures, run.pairs)).collect();
-    Some(Joined::new(runs.into_iter().flat_map(|run| run.sets).collect(), pairs, names))
+    Some(Joined::new(runs.into_iter().flat_map(|run| run.sets).collect(), pairs, is_sure, names))
 }
 
 /// The first place from a window on where all may have something.

@@ -269,7 +269,7 @@ fn ask_everything(segment: &Segment, query: &str) {
 }
 
 /// What a piece of many names is asked.
-const ASKED_OF_MANY: [(&str, Option<Kind>); 20] = [
+const ASKED_OF_MANY: [(&str, Option<Kind>); 27] = [
     ("qa", Some(Kind::Audio)),
     ("qa", Some(Kind::Video)),
     ("common q", Some(Kind::Audio)),
@@ -290,6 +290,14 @@ const ASKED_OF_MANY: [(&str, Option<Kind>); 20] = [
     ("peer:x", Some(Kind::Image)),
     ("comon", None),
     ("omo", None),
+    // Of these the names of a small list are joined with others'.
+    ("common qabc", None),
+    ("qab* common -other", None),
+    ("qab* common -mp3", Some(Kind::Audio)),
+    ("qab* -\"mp 3\" m* qa*", Some(Kind::Image)),
+    ("\"common w\" qabc", None),
+    ("\"z qabcd\" common", None),
+    ("qab* m* mp* v* u* t* z* y* x* w* s* o* c* co* *omm*", None),
 ];
 
 /// Names enough for several windows, packed lists, bitmaps and ready beginnings, each with its words at its own pace.

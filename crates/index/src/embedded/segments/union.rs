@@ -9,14 +9,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::postings::{Body, List, PACKED, Packed, scatter, scatter_all, set, set_all, window_of};
-use super::{WINDOW, WINDOW_WORDS, Window};
+use super::{STRETCH, WINDOW, WINDOW_WORDS, Window};
 
 /// The window of what has nothing more.
 const NEVER: usize = usize::MAX;
 /// Long lists of which more are read some windows at a time: going to each of them in each window would take longer.
 const MANY: usize = 8;
-/// Windows that are read at a time, at first and at most: their bits fit the second cache of a core.
-const STRETCH: (usize, usize) = (4, 16);
+/// Windows that are read at a time at first.
+const STRETCH_MIN: usize = 4;
 
 /// The names that have any of some terms.
 #[derive(Debug, Clone, Default)]
@@ -170,22 +170,27 @@ impl<'a> Union<'a> {
         }
     }
 
-    /// Gives those of some values of some windows whose names bitmaps have, in the file's own name where both are.
+    /// Gives those of some values of some windows whose names bitmaps have, in the file's own name where both are; each once,
+    /// however many bitmaps have it.
     pub(super) fn read_maps(&self, windows: &Range<usize>, values: &[u32], mut take: impl FnMut(u32)) {
-        /// Values a window of which nearly all of a bitmap is read: all at once it comes sooner.
+        /// Where more values a window are looked for, nearly all of a bitmap is read: all at once it comes sooner.
         const MANY: usize = 16;
-        for (anywhere, in_file) in &self.maps {
-            if values.len() > windows.len() * MANY {
+        if self.maps.is_empty() {
+            return;
+        }
+        if values.len() > windows.len() * MANY {
+            for (anywhere, _) in &self.maps {
                 let words = anywhere.get(windows.start * WINDOW_WORDS..).unwrap_or_default();
                 let words = words.iter().take(windows.len() * WINDOW_WORDS);
                 black_box(words.fold(0, |all, word| all ^ word));
             }
-            for value in values {
-                let at = (value >> 1) as usize;
-                let is_set = |map: &[u64]| map.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
-                if is_set(anywhere) {
-                    take(value & !u32::from(value & 1 == 1 && !is_set(in_file)));
-                }
+        }
+        for value in values {
+            let at = (value >> 1) as usize;
+            let is_set = |map: &[u64]| map.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
+            if self.maps.iter().any(|(anywhere, _)| is_set(anywhere)) {
+                let is_in_file = value & 1 == 1 && self.maps.iter().any(|(_, in_file)| is_set(in_file));
+                take(value & !1 | u32::from(is_in_file));
             }
         }
     }
@@ -203,7 +208,7 @@ impl<'a> Union<'a> {
     fn read_stretch(&mut self, window: usize) {
         let Stretch { windows, anywhere, in_file } = &mut self.stretch;
         let goes_on = window == windows.end || window == self.within.start;
-        let len = if goes_on { (windows.len() * 2).clamp(STRETCH.0, STRETCH.1) } else { STRETCH.0 };
+        let len = if goes_on { (windows.len() * 2).clamp(STRETCH_MIN, STRETCH) } else { STRETCH_MIN };
         *windows = window..(window + len).min(self.within.end.max(window + 1));
         let len = windows.len();
         for bits in [&mut *anywhere, in_file] {
