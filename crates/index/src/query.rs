@@ -77,7 +77,9 @@ impl Query {
         let Items { items, words } = read_items(text)?;
         if items.iter().filter(|item| **item != Item::Or).count() > limits::QUERY_WORDS_MAX {
             let most = limits::QUERY_WORDS_MAX;
-            return refuse(format!("it has more than {most} words; a longer name goes in quotes"));
+            return refuse(format!(
+                "it has more than {most} words and filters; a longer name goes in quotes"
+            ));
         }
         let asks = items.iter().any(|item| matches!(item, Item::Filter(filter) if !filter.leaves_out()));
         let leaves_out = items.iter().any(Item::leaves_out);

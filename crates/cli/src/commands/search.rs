@@ -127,7 +127,9 @@ fn remarks(page: &Page<Hit>) -> Vec<String> {
     let found = page.hits.len() as u64;
     if page.total.value > found || !page.total.exact {
         let bound = if page.total.exact { "" } else { "at least " };
-        remarks.push(format!("{found} of {bound}{} shown; more with `--limit`", page.total.value));
+        // Where the search was cut short, no larger page has more.
+        let how = if page.cursor.is_some() { "more with `--limit`" } else { "more with a rarer word" };
+        remarks.push(format!("{found} of {bound}{} shown; {how}", page.total.value));
     }
     remarks
 }

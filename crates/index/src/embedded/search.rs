@@ -44,10 +44,11 @@ use crate::{Error, Result};
 /// Names looked at one by one, where every match must be: the order is none by sources, or a filter lets few through. Beyond
 /// it the answer is of the most shared ones, and says that there are more.
 const LOOKED_AT_MAX: usize = 200_000;
-/// What reading names may cost before a search is content with what it has: some milliseconds. In an order other than by
-/// sources every name of a content is read, and none can be left out: some tens.
+/// What reading names may cost before a search is content with what it has: some milliseconds. Where no name can be left out,
+/// since the order is another than by sources, or where more is wanted than the first few, some tens: whoever turns pages wants
+/// to come to the end.
 const READ_MAX: usize = 18_000;
-const READ_IN_ORDER_MAX: usize = LOOKED_AT_MAX;
+const READ_ALL_MAX: usize = LOOKED_AT_MAX;
 /// What one name costs where words side by side are asked for: where it is asked as it is, where its words are cut out, and
 /// where for that letters beyond ASCII are folded. Elsewhere few names are read, and each costs the least.
 const READ_PLAIN: usize = 3;
@@ -140,6 +141,8 @@ struct Tally<'a> {
     total_of_all: u64,
     is_exact: bool,
     spent: Spent,
+    /// What reading names may cost.
+    read_max: usize,
     asks_for_neighbours: bool,
     plain: Option<Plain<'a>>,
     /// A path, lower-cased.
@@ -151,8 +154,7 @@ struct Tally<'a> {
 }
 
 impl Spent {
-    const fn is_all(self, sort: Sort) -> bool {
-        let read_max = if matches!(sort, Sort::Rank) { READ_MAX } else { READ_IN_ORDER_MAX };
+    const fn is_all(self, read_max: usize) -> bool {
         self.windows >= WINDOWS_MAX || self.looked_at >= LOOKED_AT_MAX || self.read >= read_max
     }
 
@@ -166,7 +168,9 @@ impl Spent {
 
 impl<'a> Tally<'a> {
     fn new(search: &'a Search<'a>, query: &'a Query, after: Option<&'a Standing>) -> Self {
+        let wants_few = search.sort == Sort::Rank && after.is_none() && search.most <= limits::HITS_DEFAULT;
         Self {
+            read_max: if wants_few { READ_MAX } else { READ_ALL_MAX },
             search,
             query,
             after,
@@ -272,7 +276,7 @@ impl<'a> Tally<'a> {
 
     /// Whether there is budget left; where there is none, what is found is of the most shared.
     fn may_go_on(&mut self) -> bool {
-        let may = !self.spent.is_all(self.search.sort);
+        let may = !self.spent.is_all(self.read_max);
         self.is_exact &= may;
         may
     }
@@ -342,6 +346,8 @@ impl<'a> Tally<'a> {
     ) -> Option<Standing> {
         let rank = |place| Standing::Rank(place, Reverse(u64::from(content.live())), content.hash);
         match self.search.sort {
+            // It was shown before, wherever it matches.
+            Sort::Rank if self.after.is_some_and(|after| rank(Place::Folder) <= *after) => None,
             // Where it stands better by another name, that name is looked at as well.
             Sort::Rank if self.worst().is_some_and(|worst| *worst < rank(place)) => None,
             Sort::Rank if is_only || place == Place::File => Some(rank(place)),

@@ -50,6 +50,7 @@ every_engine! { story:
     the_first_name_is_the_first_owners
     words_are_read_more_loosely_only_where_nothing_matches
     pages_stay_good_while_things_change
+    later_pages_come_to_all_that_match
     lists_show_what_was_asked_for
     names_in_every_script_are_found
     a_content_with_too_many_names_is_still_listed_whole

@@ -344,6 +344,29 @@ pub(crate) fn pages_stay_good_while_things_change(index: &Index) {
     assert_eq!((second.matched, second.total.value), (Some(Matched::Substring), 9));
 }
 
+pub(crate) fn later_pages_come_to_all_that_match(index: &Index) {
+    const CONTENTS: usize = 1_200;
+    // Each name has to be read, letters beyond ASCII take longest, and each content has several.
+    let names = (0..CONTENTS).flat_map(|content| (0..3).map(move |name| (content, name)));
+    let named = |(content, name): (usize, usize)| {
+        file(&format!("s/thé énd {name} of {content}.mp3"), &content.to_string(), 1)
+    };
+    let _anna = Peer::joined(index, 1, "anna", &names.map(named).collect::<Vec<_>>());
+    for limit in [300, 1_000] {
+        let (mut seen, mut cursor) = (std::collections::BTreeSet::new(), None);
+        loop {
+            let params = SearchParams { limit: Some(limit), cursor, ..query("\"the end\"") };
+            let page = index.search(&params).unwrap();
+            assert!(page.hits.iter().all(|hit| seen.insert(hit.hash)), "{limit} a page");
+            cursor = page.cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), CONTENTS, "{limit} a page");
+    }
+}
+
 pub(crate) fn lists_show_what_was_asked_for(index: &Index) {
     let anna =
         Peer::joined(index, 1, "same", &[file("s/a/1", "1", 1), file("s/a b", "2", 1), file("s/a", "3", 1)]);

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use super::super::arena::NameKey;
 use super::super::segments::{BLOCK, Bits, Segment, UseMarks, WINDOW, Which, Window, ones};
 use super::mask::{BlockMask, Mask};
-use super::{Part, READ_ELSE, READ_MAX, READ_PLAIN, Sort, Tally};
+use super::{Part, READ_ELSE, READ_PLAIN, Sort, Tally};
 
 /// Words of a window's bits.
 const WORDS: usize = WINDOW / 64;
@@ -156,7 +156,7 @@ impl<'a> Tally<'a> {
             unsure.flat_map(|(word, unsure)| ones(unsure).map(move |bit| window * WINDOW + word * 64 + bit));
         let names = at.filter_map(|at| part.names.get(at)).map(|name| NameKey::from(*name));
         let cost = if self.asks_for_neighbours { READ_PLAIN } else { READ_ELSE };
-        let names = names.take(READ_MAX.saturating_sub(self.spent.read) / cost);
+        let names = names.take(self.read_max.saturating_sub(self.spent.read) / cost);
         self.search.state.warm_names(&names.collect::<Vec<_>>());
     }
 

@@ -169,7 +169,7 @@ impl<'a> Tally<'a> {
     fn is_long(&self, pieces: &[Part<'a>], steps: &Steps) -> bool {
         let names = pieces.iter().map(|part| part.plan.count()).fold(0, usize::saturating_add);
         let is_sure = self.asks_for_neighbours || pieces.iter().all(|part| part.plan.is_sure());
-        let is_open = self.is_counting() && !self.spent.is_all(self.search.sort) && steps.all.len() > 2;
+        let is_open = self.is_counting() && !self.spent.is_all(self.read_max) && steps.all.len() > 2;
         let is_large = names > self.search.state.memtable_names / WORTH_PART;
         is_open && is_large && is_sure && self.counts_by_marks()
     }
