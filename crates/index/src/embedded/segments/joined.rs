@@ -143,7 +143,7 @@ impl<'a> Joined<'a> {
         let Some((smallest, others)) = sets.split_first_mut() else { return };
         smallest.read(windows, which, |some| values.extend(some.iter().filter(|value| which.has(**value))));
         for other in others {
-            let Some(windows) = windows_of(values) else { return };
+            let Some(windows) = windows_of(values, windows) else { return values.clear() };
             other.read_maps(&windows, values, |value| found.push(value));
             if other.has_lists() {
                 marked.mark(values, &windows);
@@ -169,10 +169,11 @@ impl<'a> Joined<'a> {
     }
 }
 
-/// The windows from that of the first value to that of the last.
-fn windows_of(values: &[u32]) -> Option<Range<usize>> {
+/// Of some windows those from that of the first value to that of the last; a damaged list may have others.
+fn windows_of(values: &[u32], windows: &Range<usize>) -> Option<Range<usize>> {
     let (first, last) = (values.iter().min()?, values.iter().max()?);
-    Some(window_of(*first)..window_of(*last) + 1)
+    let these = window_of(*first).max(windows.start)..(window_of(*last) + 1).min(windows.end);
+    (!these.is_empty()).then_some(these)
 }
 
 impl Marked {
