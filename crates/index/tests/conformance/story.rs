@@ -464,7 +464,7 @@ pub(crate) fn a_new_file_is_found_where_a_search_is_cut_short(index: &Index) {
     /// Contents, and names of each: reading them all is more than a search does.
     const MANY: (usize, usize) = (420, 50);
     let names = |content: usize| {
-        let name = move |number: usize| format!("s/photos/{content}/{number}.txt");
+        let name = move |number: usize| format!("s/old photos/{content}/{number}.txt");
         (0..MANY.1).map(move |number| file(&name(number), &content.to_string(), 1))
     };
     let files: Vec<_> = (0..MANY.0).flat_map(names).collect();
@@ -474,12 +474,13 @@ pub(crate) fn a_new_file_is_found_where_a_search_is_cut_short(index: &Index) {
         anna.register(index, batch).unwrap();
     }
     index.settle().unwrap();
-    let photos = SearchParams { limit: Some(1_000), ..query("photos") };
+    let photos = query("\"old photos\"");
     assert!(!index.search(&photos).unwrap().total.exact, "it is cut short");
     for sort in [Sort::Newest, Sort::Name] {
         let total = index.search(&SearchParams { sort: Some(sort), ..photos.clone() }).unwrap().total;
         assert_eq!((total.value, total.exact), (MANY.0 as u64, true), "an order reads more");
     }
-    anna.register(index, &[file("s/new/photos.txt", "new", 1)]).unwrap();
-    assert_eq!(found(index, &photos)[0], "s/new/photos.txt");
+    anna.register(index, &[file("s/new/old photos.txt", "new", 1)]).unwrap();
+    assert!(!index.search(&photos).unwrap().total.exact, "it still is");
+    assert_eq!(found(index, &photos)[0], "s/new/old photos.txt");
 }
