@@ -91,8 +91,8 @@ impl PartialEq for ByName {
 impl Eq for ByName {}
 
 /// Where one of a content's names stands among the others: best match first, then the one most live peers use (so
-/// that one stranger can't rename what many have), then by path.
-pub(crate) fn name_order(place: Place, holders: u64, path: &str) -> (Place, Reverse<u64>, &str) {
+/// that one stranger can't rename what many have), then by path, byte by byte.
+pub(crate) const fn name_order(place: Place, holders: u64, path: &[u8]) -> (Place, Reverse<u64>, &[u8]) {
     (place, Reverse(holders), path)
 }
 

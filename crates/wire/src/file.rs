@@ -60,10 +60,13 @@ impl Kind {
     #[must_use]
     pub fn of_name(file_name: &str) -> Kind {
         let Some((stem, ending)) = file_name.rsplit_once('.') else { return Kind::Data };
-        if stem.is_empty() || ending.len() > 12 {
+        let mut lower = [0; 12];
+        let Some(lower) = lower.get_mut(..ending.len()).filter(|_| !stem.is_empty()) else {
             return Kind::Data;
-        }
-        match ending.to_ascii_lowercase().as_str() {
+        };
+        lower.copy_from_slice(ending.as_bytes());
+        lower.make_ascii_lowercase();
+        match str::from_utf8(lower).unwrap_or_default() {
             "aac" | "aif" | "aiff" | "alac" | "ape" | "flac" | "m4a" | "m4b" | "mid" | "midi" | "mka"
             | "mp3" | "oga" | "ogg" | "opus" | "wav" | "wma" | "wv" => Kind::Audio,
             "3gp" | "avi" | "flv" | "m2ts" | "m4v" | "mkv" | "mov" | "mp4" | "mpeg" | "mpg" | "mts"

@@ -134,13 +134,12 @@ impl State {
         others: (u32, usize),
     ) -> Option<Hit> {
         let content = self.contents.get(key)?;
-        let shown = names.iter().take(limits::HIT_NAMES_MAX).filter_map(|name| self.path(*name)).collect();
-        let first = names.first().map(|name| self.names.path(*name)).unwrap_or_default();
-        let file_name = first.rsplit_once('/').map_or(first, |(_, name)| name);
+        let shown = names.iter().take(limits::HIT_NAMES_MAX).filter_map(|name| self.path(*name));
+        let shown: Vec<SharePath> = shown.collect();
         Some(Hit {
             hash: content.hash,
             size: content.size,
-            kind: if names.is_empty() { Kind::Data } else { Kind::of_name(file_name) },
+            kind: shown.first().map_or(Kind::Data, |first| Kind::of_name(first.file_name())),
             names: shown,
             highlights: Vec::new(),
             source_count: content.live().into(),
@@ -186,10 +185,12 @@ impl State {
         }
         let peers: Vec<&Peer> = keys.iter().filter_map(|key| self.peers.get(*key)).collect();
         // Only a door that goes by names needs to know where the content lies: under a name that is shown, or any other.
-        let goes_by_names = peers.iter().any(|peer| peer.doors.ftp.is_some());
-        let others = self.names.listed(content).filter(|_| goes_by_names).map(|(name, _)| name);
-        let names: Vec<NameKey> = names.iter().copied().chain(others).collect();
-        peers.into_iter().map(|peer| peer.source(&self.names, &names)).collect()
+        let mut of_content = Vec::new();
+        if peers.iter().any(|peer| peer.doors.ftp.is_some()) {
+            of_content.extend_from_slice(names);
+            of_content.extend(self.names.listed(content).map(|(name, _)| name));
+        }
+        peers.into_iter().map(|peer| peer.source(&self.names, &of_content)).collect()
     }
 
     /// Live sources of a content that are among some peers (in the order of their numbers), as many as an answer shows, the

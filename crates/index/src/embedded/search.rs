@@ -12,6 +12,7 @@
 //! Invariants: a page depends on nothing but what is registered and its parameters, unless a budget ended. A later page
 //! reads the words as the first did, even when something else would match by then.
 
+mod cores;
 mod marks;
 mod mask;
 mod page;
@@ -25,9 +26,9 @@ use hashbrown::HashSet;
 use peerage_wire::api::{Hit, Matched, Page, SearchParams, Sort, Total};
 use peerage_wire::limits;
 
+pub(super) use cores::Cores;
 use marks::Told;
 use mask::{Bar, Mask};
-pub(super) use walk::Cores;
 use walk::Part;
 
 use super::arena::{ContentKey, NameKey, PeerKey};

@@ -27,13 +27,13 @@ impl Query {
     /// where a typo was forgiven, and a phrase with what stands between its words. None where the name does not match.
     #[must_use]
     pub fn highlights(&self, path: &SharePath) -> Vec<Range<usize>> {
-        self.highlighter().of(path.as_str())
+        self.highlighter().of(path.as_str(), true)
     }
 
     /// The same as an answer has it: for each name in characters; empty where no name has any.
     #[must_use]
     pub fn hit_highlights(&self, names: &[SharePath]) -> Vec<Vec<[u32; 2]>> {
-        self.highlighter().of_hit(names)
+        self.highlighter().of_names(names, true)
     }
 
     pub(crate) fn highlighter(&self) -> Highlighter<'_> {
@@ -42,20 +42,20 @@ impl Query {
 }
 
 impl Highlighter<'_> {
-    /// As [`Query::highlights`].
-    fn of(&mut self, text: &str) -> Vec<Range<usize>> {
+    /// As [`Query::highlights`]; whether the name matches is asked only where that `is_open`.
+    fn of(&mut self, text: &str, is_open: bool) -> Vec<Range<usize>> {
         if let Some(plain) = self.plain.as_ref().filter(|_| text.is_ascii()) {
             lower_into(text.as_bytes(), &mut self.lower);
-            let matches = plain.find(&self.lower).is_some();
+            let matches = !is_open || plain.find(&self.lower).is_some();
             return if matches { merged(plain.spans(&self.lower)) } else { Vec::new() };
         }
-        self.of_terms(text)
+        self.of_terms(text, is_open)
     }
 
     /// As [`Highlighter::of`], for any query and text.
-    fn of_terms(&mut self, text: &str) -> Vec<Range<usize>> {
+    fn of_terms(&mut self, text: &str, is_open: bool) -> Vec<Range<usize>> {
         self.terms.read(text);
-        if self.query.find(&self.terms).is_none() {
+        if is_open && self.query.find(&self.terms).is_none() {
             return Vec::new();
         }
         let spans = self.query.clauses.iter().flatten().flat_map(|run| run.spans(&self.terms));
@@ -66,12 +66,17 @@ impl Highlighter<'_> {
         merged(spans.filter_map(|span| origin(&pieces, text.len(), span)).collect())
     }
 
-    /// As [`Query::hit_highlights`].
-    pub(crate) fn of_hit(&mut self, names: &[SharePath]) -> Vec<Vec<[u32; 2]>> {
+    /// As [`Query::hit_highlights`], of names that match.
+    pub(crate) fn of_matching(&mut self, names: &[SharePath]) -> Vec<Vec<[u32; 2]>> {
+        self.of_names(names, false)
+    }
+
+    fn of_names(&mut self, names: &[SharePath], is_open: bool) -> Vec<Vec<[u32; 2]>> {
         if self.query.clauses.is_empty() {
             return Vec::new();
         }
-        let all: Vec<_> = names.iter().map(|name| in_chars(name.as_str(), &self.of(name.as_str()))).collect();
+        let all: Vec<_> =
+            names.iter().map(|name| in_chars(name.as_str(), &self.of(name.as_str(), is_open))).collect();
         if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
     }
 }

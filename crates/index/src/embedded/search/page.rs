@@ -14,6 +14,9 @@ use crate::cursor::Cursor;
 use crate::query::{Highlighter, Place};
 use crate::rank::{self, Standing};
 
+/// So many hits are made in less time than asking another thread for half of them takes.
+const HITS_ALONE: usize = 12;
+
 impl Tally<'_> {
     pub(super) fn page(mut self, how: Matched) -> Page<Hit> {
         let mut best: Vec<(Standing, ContentKey)> = std::mem::take(&mut self.best).into_iter().collect();
@@ -23,13 +26,31 @@ impl Tally<'_> {
         let asked = self.search.asked;
         let cursor = last.and_then(|(standing, _)| Cursor::Search(asked, how, standing.clone()).to_text());
         let keys: Vec<ContentKey> = best.into_iter().map(|(_, key)| key).collect();
-        let names = self.search.state.names_in_use(&keys);
-        let mut highlighter = self.query.highlighter();
-        let hits = keys.into_iter().zip(names);
-        let hits = hits.filter_map(|(key, names)| self.hit(key, names, &mut highlighter)).collect();
+        let hits = self.hits_beside(&keys);
         let exact = self.is_exact && self.total <= limits::TOTAL_EXACT_MAX;
         let total = Total { value: self.total.min(limits::TOTAL_EXACT_MAX), exact };
         Page { total, hits, cursor, matched: Some(how) }
+    }
+
+    /// The hits of some contents: where a core is free, half of them are made on it.
+    fn hits_beside(&mut self, keys: &[ContentKey]) -> Vec<Hit> {
+        let is_worth_it = keys.len() > HITS_ALONE;
+        let Some(core) = is_worth_it.then(|| self.search.state.cores.try_enter()).flatten() else {
+            return self.hits(keys);
+        };
+        let (own, others) = keys.split_at(keys.len() / 2);
+        let mut beside = Self::new(self.search, self.query, self.after);
+        let (mut hits, mut theirs) = (Vec::new(), Vec::new());
+        core.work_beside(|| hits = self.hits(own), || theirs = beside.hits(others));
+        hits.append(&mut theirs);
+        hits
+    }
+
+    fn hits(&mut self, keys: &[ContentKey]) -> Vec<Hit> {
+        let names = self.search.state.names_in_use(keys);
+        let mut highlighter = self.query.highlighter();
+        let each = keys.iter().zip(names);
+        each.filter_map(|(key, names)| self.hit(*key, names, &mut highlighter)).collect()
     }
 
     fn hit(
@@ -42,7 +63,7 @@ impl Tally<'_> {
         let asked = state.sources_among(state.contents.get(key)?, self.search.filter.peers());
         let names = self.first_names(names, &asked);
         let mut hit = state.hit(key, &names, &asked, (0, limits::SEARCH_SOURCES_MAX))?;
-        hit.highlights = highlighter.of_hit(&hit.names);
+        hit.highlights = highlighter.of_matching(&hit.names);
         Some(hit)
     }
 
@@ -107,10 +128,9 @@ impl State {
 
     /// Brings one content's names into the order in which they are shown.
     pub(in super::super) fn sort_names(&self, names: &mut [(Place, NameKey)]) {
-        let order = |(place, key): &(Place, NameKey)| {
+        names.sort_by_cached_key(|(place, key)| {
             let live = self.names.get(*key).map_or(0, |name| name.live);
-            rank::name_order(*place, live.into(), self.names.path(*key))
-        };
-        names.sort_unstable_by(|left, right| order(left).cmp(&order(right)));
+            rank::name_order(*place, live.into(), self.names.path_bytes(*key))
+        });
     }
 }

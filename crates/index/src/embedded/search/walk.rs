@@ -1,7 +1,7 @@
 //! The way through the text index: its parts, the largest first, and their windows from the front.
 //!
-//! A search that has much before it is helped by a second thread, where there is a core that no search uses: both take
-//! some windows at a time from the same list, and what they found is put together.
+//! A search that has much before it is helped by a second thread, where there is a core that no search uses ([`Cores`](super::Cores)):
+//! both take some windows at a time from the same list, and what they found is put together.
 //!
 //! Invariant: what two find is what one would find, but where a budget ends. Each keeps the best of what it looked at, and
 //! the best of all are among them; a content that both met has the same standing with either, and is counted once.
@@ -10,7 +10,6 @@ use std::cmp::Reverse;
 use std::iter;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use parking_lot::Mutex;
 
@@ -30,41 +29,6 @@ pub(super) struct Part<'a> {
     pub(super) contents: &'a [u32],
     pub(super) segment: Option<&'a Segment>,
     pub(super) plan: Plan<'a>,
-}
-
-/// How many cores there are, and how many threads search.
-#[derive(Debug)]
-pub(in super::super) struct Cores {
-    all: usize,
-    busy: AtomicUsize,
-}
-
-/// A thread that searches, as long as it does.
-pub(super) struct Busy<'a>(&'a Cores);
-
-impl Default for Cores {
-    fn default() -> Self {
-        Self { all: thread::available_parallelism().map_or(1, Into::into), busy: AtomicUsize::new(0) }
-    }
-}
-
-impl Cores {
-    pub(super) fn enter(&self) -> Busy<'_> {
-        self.busy.fetch_add(1, Ordering::Relaxed);
-        Busy(self)
-    }
-
-    /// One more, where a core is free.
-    fn try_enter(&self) -> Option<Busy<'_>> {
-        let more = |busy| (busy < self.all).then_some(busy + 1);
-        self.busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Busy(self))
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Windows of parts by their places, to be taken some at a time.
@@ -144,7 +108,7 @@ impl<'a> Tally<'a> {
             self.look_through(&mut pieces[at], windows, bits, None);
         }
         let is_long = self.is_long(pieces, &steps);
-        let Some(_core) = is_long.then(|| self.search.state.cores.try_enter()).flatten() else {
+        let Some(core) = is_long.then(|| self.search.state.cores.try_enter()).flatten() else {
             return self.take_steps(pieces, &steps, bits, None);
         };
         let (shared, mut theirs) = (Mutex::new((self.total, self.spent)), pieces.to_vec());
@@ -154,13 +118,10 @@ impl<'a> Tally<'a> {
             spent: self.spent,
             ..Self::new(self.search, self.query, self.after)
         };
-        thread::scope(|scope| {
-            let help = || beside.take_steps(&mut theirs, &steps, &mut Bits::default(), Some(&shared));
-            // Where no thread can be had, the search is done alone.
-            let helper = thread::Builder::new().name("search".to_owned()).spawn_scoped(scope, help);
-            self.take_steps(pieces, &steps, bits, Some(&shared));
-            drop(helper); // the scope waits for it
-        });
+        core.work_beside(
+            || self.take_steps(pieces, &steps, bits, Some(&shared)),
+            || beside.take_steps(&mut theirs, &steps, &mut Bits::default(), Some(&shared)),
+        );
         self.add(beside);
     }
 

@@ -1,7 +1,8 @@
 //! The table that new names come into: small, and quick to add to.
 //!
-//! All terms stand in one text, each between two NULs, so that beginnings, ends and parts are found by looking through
-//! it. A term's names are a chain of chunks that grow, the newest first, so that those of a common term lie together.
+//! All terms stand in one text, each between two NULs, so that ends and parts are found by looking through it, and short
+//! beginnings as well; terms whose first [`BEGINNING`] bytes may be the same are a chain. A term's names are a chain of chunks that
+//! grow, the newest first, so that those of a common term lie together.
 //!
 //! Invariants: names are numbered as they came. No term is in the text twice; a term has a name at most once.
 
@@ -34,6 +35,8 @@ pub(in crate::embedded) struct Memtable {
     signatures: Vec<Signature>,
     text: String,
     terms: Vec<Term>,
+    /// Chains of terms by a hash of their first bytes.
+    beginnings: Vec<Beginning>,
     /// Of each chunk: where the older one is, how many values there is room for, and these.
     chunks: Vec<u32>,
     /// Each term's hash and number.
@@ -53,7 +56,22 @@ struct Term {
     /// The values in that, and how many there is room for.
     used: u32,
     room: u32,
+    /// The one before it in its chain, [`NO_TERM`] where it is the first or in none.
+    like: u32,
 }
+
+/// Terms that may begin in the same way.
+#[derive(Debug, Clone, Copy)]
+struct Beginning {
+    newest: u32,
+    count: u32,
+}
+
+/// Bytes by which terms are in a chain; shorter ones are in none.
+const BEGINNING: usize = 3;
+/// Chains.
+const BEGINNINGS: usize = 4_096;
+const NO_TERM: u32 = u32::MAX;
 
 /// Words of a chunk before its values.
 const CHUNK_HEAD: usize = 2;
@@ -70,6 +88,7 @@ impl Default for Memtable {
             signatures: Vec::new(),
             text: String::from(BORDER),
             terms: Vec::new(),
+            beginnings: vec![Beginning { newest: NO_TERM, count: 0 }; BEGINNINGS],
             chunks: vec![0],
             numbers: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -115,7 +134,12 @@ impl Memtable {
             None => {
                 let term = number(self.terms.len());
                 let start = number(self.text.len());
-                self.terms.push(Term { start, newest: value, chunk: 0, used: 0, room: 0 });
+                let mut like = NO_TERM;
+                if let Some(chain) = chain_of(text).and_then(|chain| self.beginnings.get_mut(chain)) {
+                    like = std::mem::replace(&mut chain.newest, term);
+                    chain.count += 1;
+                }
+                self.terms.push(Term { start, newest: value, chunk: 0, used: 0, room: 0, like });
                 self.text.push_str(text);
                 self.text.push(BORDER);
                 self.numbers.insert_unique(hash, (hash, term), |(hash, _)| *hash);
@@ -150,7 +174,8 @@ impl Memtable {
             + self.kinds.capacity();
         let terms =
             self.text.capacity() + self.terms.capacity() * size_of::<Term>() + self.numbers.capacity() * 20;
-        names + terms + self.chunks.capacity() * 4
+        let chains = self.beginnings.capacity() * size_of::<Beginning>();
+        names + terms + chains + self.chunks.capacity() * 4
     }
 
     /// A query, ready to be asked; `None` where nothing can match.
@@ -218,10 +243,30 @@ impl Memtable {
         }
     }
 
+    /// Adds the terms that begin so.
+    fn add_beginning(&self, text: &str, to: &mut Vec<u32>) {
+        /// Bytes of the text that are looked through while one term of a chain is looked at.
+        const TERM_BYTES: usize = 128;
+        let chain = chain_of(text).and_then(|chain| self.beginnings.get(chain));
+        match chain.filter(|chain| chain.count as usize * TERM_BYTES <= self.text.len()) {
+            Some(chain) => {
+                let mut number = chain.newest;
+                while let Some(term) = self.terms.get(number as usize) {
+                    let rest = self.text.as_bytes().get(term.start as usize..);
+                    if rest.is_some_and(|rest| rest.starts_with(text.as_bytes())) {
+                        to.push(number);
+                    }
+                    number = term.like;
+                }
+            }
+            None => self.add_having(&format!("{BORDER}{text}"), to),
+        }
+    }
+
     /// Adds the terms that may be a typo away.
     fn add_typos(&self, text: &str, to: &mut Vec<u32>) {
         let (left, right, swapped) = dictionary::halves(text);
-        self.add_having(&format!("{BORDER}{left}"), to);
+        self.add_beginning(left, to);
         self.add_having(&format!("{right}{BORDER}"), to);
         to.extend(self.exactly(&swapped));
     }
@@ -271,7 +316,7 @@ impl Words for Memtable {
         let mut terms = Vec::new();
         match (pattern.open_start, pattern.open_end) {
             (false, false) => terms.extend(self.exactly(text)),
-            (false, true) => self.add_having(&format!("{BORDER}{text}"), &mut terms),
+            (false, true) => self.add_beginning(text, &mut terms),
             (true, false) => self.add_having(&format!("{text}{BORDER}"), &mut terms),
             (true, true) => self.add_having(text, &mut terms),
         }
@@ -287,12 +332,20 @@ impl Words for Memtable {
     fn with_pair(&self, pair: &str, open_end: bool) -> Union<'_> {
         let mut terms = Vec::new();
         if open_end {
-            self.add_having(&format!("{BORDER}{pair}"), &mut terms);
+            self.add_beginning(pair, &mut terms);
         } else {
             terms.extend(self.exactly(pair));
         }
         self.union_of(&terms)
     }
+}
+
+/// The chain of the terms that begin as this does; `None` where it is too short.
+fn chain_of(text: &str) -> Option<usize> {
+    let (first, _) = text.as_bytes().split_first_chunk::<BEGINNING>()?;
+    let number =
+        first.iter().fold(0_usize, |number, byte| number.wrapping_mul(43).wrapping_add((*byte).into()));
+    Some(number % BEGINNINGS)
 }
 
 /// A number of names, terms or bytes; the table is sent off long before there are more.
