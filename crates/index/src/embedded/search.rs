@@ -195,7 +195,8 @@ impl<'a> Tally<'a> {
 
     /// Looks at all of a window's candidates that a mask lets through.
     fn look_at_all(&mut self, part: &Part<'a>, (window, mask): (usize, Option<&Mask>), bits: &Bits) {
-        let of_word = |word: usize| mask.map_or(bits.anywhere[word], |mask| mask.word(part, word, bits));
+        let of_word =
+            |word: usize| mask.map_or(bits.anywhere[word], |mask| mask.word(part, (window, word), bits));
         self.warm(part, window, bits, of_word);
         for word in bits.words() {
             let looked_at = of_word(word);

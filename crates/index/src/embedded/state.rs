@@ -373,9 +373,16 @@ impl State {
         }
     }
 
-    /// Tells all segments how the names of a content stand now, and those that are being made.
+    /// Tells all segments how the names of a content stand now, and those that are being made, and memtables how many live
+    /// sources they have.
     fn tell_all(&mut self, key: ContentKey, is_resized: bool) {
         self.tell_each(&self.text.segments.iter().map(|held| held.segment.as_ref()), key, is_resized);
+        if let Some(content) = self.contents.get(key) {
+            for (name, _) in self.names.listed(content) {
+                let memtables = self.text.frozen.iter().map(AsRef::as_ref).chain([&self.text.memtable]);
+                memtables.for_each(|memtable| memtable.tell(name.into(), content.live()));
+            }
+        }
         if self.text.makers > 0 {
             self.text.risen.push(key);
         }
@@ -487,7 +494,10 @@ impl State {
                 &made
             }
         };
-        self.text.memtable.add(name.into(), key.into(), Kind::of_name(path.file_name()), terms);
+        // Whoever registers it may be one source more.
+        let live = self.contents.get(key).map_or(0, Content::live).saturating_add(1);
+        let kind = Kind::of_name(path.file_name());
+        self.text.memtable.add(name.into(), (key.into(), live), kind, terms);
         if self.text.memtable.len() >= self.memtable_names.max(1) {
             self.freeze();
         }

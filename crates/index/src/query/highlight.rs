@@ -230,8 +230,12 @@ mod tests {
             for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
                 let Some(query) = query.read_as(how) else { continue };
                 let mut highlighter = query.highlighter();
-                let of_terms = highlighter.of_terms(path.as_str());
-                prop_assert_eq!(highlighter.of(path.as_str()), of_terms, "{:?}", how);
+                let of_terms = highlighter.of_terms(path.as_str(), true);
+                prop_assert_eq!(&highlighter.of(path.as_str(), true), &of_terms, "{:?}", how);
+                if query.find(&NameTerms::of(&path)).is_some() {
+                    prop_assert_eq!(&highlighter.of(path.as_str(), false), &of_terms, "{:?}", how);
+                    prop_assert_eq!(highlighter.of_terms(path.as_str(), false), of_terms, "{:?}", how);
+                }
             }
         }
 

@@ -19,6 +19,8 @@ pub(super) enum Mask {
     /// The same of every block.
     Same(BlockMask),
     Each([BlockMask; WINDOW / BLOCK]),
+    /// As each new name's class says.
+    ByName(Bar),
 }
 
 /// Which candidates of a block can be among the best.
@@ -39,7 +41,8 @@ impl Mask {
             (Some(_), Some(_)) => {
                 Self::Each(std::array::from_fn(|at| BlockMask::of_block(part, bar, first + at)))
             }
-            _ => Self::Same(BlockMask::of_block(part, bar, first)),
+            (Some(bar), None) => Self::ByName(bar),
+            (None, _) => Self::Same(BlockMask::ALL),
         }
     }
 
@@ -47,6 +50,7 @@ impl Mask {
         match self {
             Self::Same(block) => *block,
             Self::Each(blocks) => blocks[word / (BLOCK / 64)],
+            Self::ByName(bar) => BlockMask { in_file: true, in_folders: bar.place == Place::Folder },
         }
     }
 
@@ -54,6 +58,7 @@ impl Mask {
         match self {
             Self::Same(block) => block.is_empty(),
             Self::Each(blocks) => blocks.iter().all(|block| block.is_empty()),
+            Self::ByName(_) => false,
         }
     }
 
@@ -61,6 +66,7 @@ impl Mask {
         match self {
             Self::Same(block) => block.in_folders,
             Self::Each(blocks) => blocks.iter().any(|block| block.in_folders),
+            Self::ByName(bar) => bar.place == Place::Folder,
         }
     }
 
@@ -69,19 +75,29 @@ impl Mask {
         !self.block(word).is_empty()
     }
 
-    /// The candidates of a word that are looked at.
-    pub(super) fn word(&self, part: &Part<'_>, word: usize, bits: &Bits) -> u64 {
-        self.block(word).of(part, word, bits)
+    /// The candidates of a window's word that are looked at.
+    pub(super) fn word(&self, part: &Part<'_>, (window, word): (usize, usize), bits: &Bits) -> u64 {
+        let asked = self.block(word).of(part, word, bits);
+        match (self, part.memtable) {
+            (Self::ByName(bar), Some(memtable)) => {
+                let live = bar.live.try_into().unwrap_or(u32::MAX);
+                let may_beat = memtable.with_sources(window * WINDOW + word * 64, asked, live);
+                match bar.place {
+                    Place::File => may_beat,
+                    Place::Folder => may_beat | part.plan.in_file(word, bits),
+                }
+            }
+            _ => asked,
+        }
     }
 }
 
 impl BlockMask {
+    const ALL: Self = Self { in_file: true, in_folders: true };
     pub(super) const NONE: Self = Self { in_file: false, in_folders: false };
 
     pub(super) fn of_block(part: &Part<'_>, bar: Option<Bar>, block: usize) -> Self {
-        let Some(Bar { place, live, hash_prefix }) = bar else {
-            return Self { in_file: true, in_folders: true };
-        };
+        let Some(Bar { place, live, hash_prefix }) = bar else { return Self::ALL };
         let Some(segment) = part.segment else {
             return Self { in_file: true, in_folders: place == Place::Folder };
         };

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::super::segments::{Bits, Plan, STRETCH, Segment, Which};
+use super::super::segments::{Bits, Memtable, Plan, STRETCH, Segment, Which};
 use super::mask::Mask;
 use super::{Spent, Tally, WINDOWS_MAX};
 
@@ -27,7 +27,9 @@ const WORTH_PART: usize = 32;
 pub(super) struct Part<'a> {
     pub(super) names: &'a [u32],
     pub(super) contents: &'a [u32],
+    /// What it is: a segment or a memtable.
     pub(super) segment: Option<&'a Segment>,
+    pub(super) memtable: Option<&'a Memtable>,
     pub(super) plan: Plan<'a>,
 }
 
@@ -83,7 +85,7 @@ impl<'a> Tally<'a> {
         let segments = text.segments.iter().map(|held| held.segment.as_ref()).filter_map(|segment| {
             let plan = segment.plan(self.query, kind)?;
             let (names, contents) = (segment.names(), segment.contents());
-            Some(Part { names, contents, segment: Some(segment), plan })
+            Some(Part { names, contents, segment: Some(segment), memtable: None, plan })
         });
         let mut pieces: Vec<_> = segments.collect();
         pieces.sort_by_key(|part| Reverse(part.names.len()));
@@ -96,7 +98,8 @@ impl<'a> Tally<'a> {
         let memtables = text.frozen.iter().map(AsRef::as_ref).chain([&text.memtable]);
         let memtables = memtables.filter_map(|memtable| {
             let plan = memtable.plan(self.query, kind)?;
-            Some(Part { names: memtable.names(), contents: memtable.contents(), segment: None, plan })
+            let (names, contents) = (memtable.names(), memtable.contents());
+            Some(Part { names, contents, segment: None, memtable: Some(memtable), plan })
         });
         memtables.collect()
     }

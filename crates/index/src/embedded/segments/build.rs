@@ -58,14 +58,14 @@ impl Segment {
         };
         let terms = table.sorted_terms();
         let mut writer = Writer::new(order.len(), terms.len(), 0, 0);
-        let mut values = Vec::new();
+        let (mut came, mut values) = (Vec::new(), Vec::new());
         for term in terms {
+            came.clear();
+            table.add_values(term, &mut came);
+            let kind_of = |value: &u32| table.kind_number((value >> 1) as usize);
+            let kinds = came.iter().map(kind_of).fold(KindSet::NONE, KindSet::with);
             values.clear();
-            let mut kinds = KindSet::NONE;
-            table.each_value(term, |value| {
-                values.extend(moved(value, &places));
-                kinds = kinds.with(table.kind_number((value >> 1) as usize));
-            });
+            values.extend(came.iter().filter_map(|value| moved(*value, &places)));
             values.sort_unstable();
             writer.push(table.term(term), &values, kinds);
         }

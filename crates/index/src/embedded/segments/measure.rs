@@ -83,7 +83,7 @@ fn index(world: &mut World, names: u32, times: &mut Times) -> (Memtable, Segment
         timed(&mut times.add, || {
             for (name, path) in (next..).zip(&paths) {
                 terms.read(path);
-                table.add(name, name, Kind::ALL[name as usize % 3], &terms);
+                table.add(name, (name, 0), Kind::ALL[name as usize % 3], &terms);
             }
         });
         next += table.len() as u32;

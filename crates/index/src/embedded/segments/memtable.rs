@@ -4,20 +4,22 @@
 //! beginnings as well; terms whose first [`BEGINNING`] bytes may be the same are a chain. A term's names are a chain of chunks that
 //! grow, the newest first, so that those of a common term lie together.
 //!
-//! Invariants: names are numbered as they came. No term is in the text twice; a term has a name at most once.
+//! Invariants: names are numbered as they came. No term is in the text twice; a term has a name at most once. A name's class is at
+//! least that of its content's live sources, as long as every rise is told.
 
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use memchr::memmem;
 use peerage_wire::Kind;
 
-use super::WINDOW;
 use super::dictionary::{self, PAIR};
 use super::members::{self, OfKind};
 use super::neighbours::{self, Signature, Signatures};
 use super::plan::{Plan, Words};
 use super::union::Union;
+use super::{WINDOW, class_of, ones};
 use crate::query::{Pattern, Query};
 use crate::terms::NameTerms;
 
@@ -31,6 +33,10 @@ pub(in crate::embedded) struct Memtable {
     contents: Vec<u32>,
     /// The numbers of their kinds.
     kinds: Vec<u8>,
+    /// How many live sources they have at most, in classes.
+    classes: Vec<AtomicU8>,
+    /// Their places by the names' numbers.
+    places: HashTable<u32>,
     /// What terms stand side by side in each.
     signatures: Vec<Signature>,
     text: String,
@@ -85,6 +91,8 @@ impl Default for Memtable {
             names: Vec::new(),
             contents: Vec::new(),
             kinds: Vec::new(),
+            classes: Vec::new(),
+            places: HashTable::new(),
             signatures: Vec::new(),
             text: String::from(BORDER),
             terms: Vec::new(),
@@ -98,12 +106,22 @@ impl Default for Memtable {
 }
 
 impl Memtable {
-    /// Takes a name in.
-    pub(in crate::embedded) fn add(&mut self, name: u32, content: u32, kind: Kind, terms: &NameTerms) {
+    /// Takes a name in, of a content that has so many live sources at most.
+    pub(in crate::embedded) fn add(
+        &mut self,
+        name: u32,
+        (content, live): (u32, u32),
+        kind: Kind,
+        terms: &NameTerms,
+    ) {
         let ordinal = number(self.names.len());
         self.names.push(name);
         self.contents.push(content);
         self.kinds.push(members::number_of(kind));
+        self.classes.push(class_of(live).into());
+        let (names, hasher) = (&self.names, &self.hasher);
+        let hash_of = |place: &u32| hasher.hash_one(names.get(*place as usize));
+        self.places.insert_unique(hash_of(&ordinal), ordinal, hash_of);
         let mut pair = std::mem::take(&mut self.pair);
         let (mut before, mut hash_before, mut signature) = ("", None, 0);
         for (position, term) in terms.iter().enumerate() {
@@ -167,11 +185,31 @@ impl Memtable {
         &self.contents
     }
 
+    /// Tells that a name's content has so many live sources.
+    pub(in crate::embedded) fn tell(&self, name: u32, live: u32) {
+        let is_it = |place: &u32| self.names.get(*place as usize) == Some(&name);
+        let place = self.places.find(self.hasher.hash_one(Some(&name)), is_it);
+        if let Some(class) = place.and_then(|place| self.classes.get(*place as usize)) {
+            class.fetch_max(class_of(live), Ordering::Relaxed);
+        }
+    }
+
+    /// Leaves of 64 names from a place on those whose contents may have so many live sources.
+    pub(in crate::embedded) fn with_sources(&self, first: usize, names: u64, live: u32) -> u64 {
+        let least = class_of(live);
+        let classes = self.classes.get(first..).unwrap_or_default();
+        let may_have =
+            |bit: &usize| classes.get(*bit).is_some_and(|class| class.load(Ordering::Relaxed) >= least);
+        ones(names).filter(may_have).fold(0, |all, bit| all | 1 << bit)
+    }
+
     /// What it occupies.
     pub(in crate::embedded) fn memory_bytes(&self) -> usize {
         let names = (self.names.capacity() + self.contents.capacity()) * 4
             + self.signatures.capacity() * 16
-            + self.kinds.capacity();
+            + self.kinds.capacity()
+            + self.classes.capacity()
+            + self.places.capacity() * 5;
         let terms =
             self.text.capacity() + self.terms.capacity() * size_of::<Term>() + self.numbers.capacity() * 20;
         let chains = self.beginnings.capacity() * size_of::<Beginning>();
@@ -208,18 +246,20 @@ impl Memtable {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// Goes through a term's values, in no order.
-    pub(super) fn each_value(&self, number: u32, mut visit: impl FnMut(u32)) {
+    /// Adds a term's values; alone they ascend.
+    pub(super) fn add_values(&self, number: u32, to: &mut Vec<u32>) {
         let Some(term) = self.terms.get(number as usize) else { return };
-        visit(term.newest);
+        let start = to.len();
+        to.push(term.newest);
         let (mut at, mut used) = (term.chunk as usize, term.used as usize);
         while at != 0
             && let Some([older, _, values @ ..]) = self.chunks.get(at..)
         {
-            values.iter().take(used).for_each(|value| visit(*value));
+            to.extend(values.iter().take(used).rev());
             at = *older as usize;
             used = self.chunks.get(at + 1).map_or(0, |room| *room as usize); // older ones are full
         }
+        to.get_mut(start..).unwrap_or_default().reverse();
     }
 
     fn exactly(&self, text: &str) -> Option<u32> {
@@ -273,9 +313,7 @@ impl Memtable {
 
     fn union_of(&self, terms: &[u32]) -> Union<'_> {
         let mut union = Union::default();
-        union.add_values(|values| {
-            terms.iter().for_each(|term| self.each_value(*term, |value| values.push(value)));
-        });
+        union.add_values(|values| terms.iter().for_each(|term| self.add_values(*term, values)));
         union.ready(self.len().div_ceil(WINDOW))
     }
 }

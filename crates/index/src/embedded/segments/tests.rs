@@ -42,7 +42,7 @@ fn corpus(names: usize) -> impl Strategy<Value = Corpus> {
 fn table<'a>(names: impl IntoIterator<Item = (&'a u32, &'a Known)>) -> Memtable {
     let mut table = Memtable::default();
     for (number, known) in names {
-        table.add(*number, number + 7, known.kind, &NameTerms::of(&known.path));
+        table.add(*number, (number + 7, 0), known.kind, &NameTerms::of(&known.path));
     }
     table
 }
@@ -372,7 +372,7 @@ fn a_glued_pair_is_answered_without_looking_at_names() {
     let paths = ["s/a.mp3", "s/mp 3", "mp3/mp/3", "s/mp30", "s/mp", "mp3/x"];
     let mut table = Memtable::default();
     for (number, path) in (0..).zip(paths) {
-        table.add(number, number, Kind::Audio, &NameTerms::of(&SharePath::parse(path).unwrap()));
+        table.add(number, (number, 0), Kind::Audio, &NameTerms::of(&SharePath::parse(path).unwrap()));
     }
     let standing = Some(self::standing(1, 1));
     let segment = Segment::build(&table, &[standing; 6]);

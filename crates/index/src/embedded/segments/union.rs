@@ -305,6 +305,9 @@ fn add_words(
 /// Puts values in the order of their windows. Within a window no order is needed, so that many are only counted.
 fn sort_by_window(values: &mut Vec<u32>, windows: usize) {
     const FEW: usize = 128;
+    if values.is_sorted() {
+        return;
+    }
     if values.len() <= FEW.max(windows / 4) {
         values.sort_unstable();
         return;
