@@ -141,6 +141,8 @@ struct Tally<'a> {
     total: u64,
     /// What others that search for the same have counted as well is at least this, where there are any.
     total_of_all: u64,
+    /// What stands behind this can't be on the page, by what another found, where there is one.
+    worst_of_all: Option<Standing>,
     is_exact: bool,
     spent: Spent,
     /// What reading names may cost.
@@ -182,6 +184,7 @@ impl<'a> Tally<'a> {
             stood: HashSet::new(),
             total: 0,
             total_of_all: 0,
+            worst_of_all: None,
             is_exact: true,
             spent: Spent::default(),
             asks_for_neighbours: query.asks_for_neighbours(),
@@ -288,10 +291,14 @@ impl<'a> Tally<'a> {
         self.search.sort != Sort::Rank || self.total.max(self.total_of_all) <= limits::TOTAL_EXACT_MAX
     }
 
-    /// The last of the page, where it is full.
+    /// The last of the page, where it is full or another's is.
     fn worst(&self) -> Option<&Standing> {
         let is_full = self.best.len() > self.search.most;
-        self.best.last().filter(|_| is_full).map(|(standing, _)| standing)
+        let own = self.best.last().filter(|_| is_full).map(|(standing, _)| standing);
+        match (own, &self.worst_of_all) {
+            (Some(own), Some(other)) => Some(own.min(other)),
+            (own, other) => own.or(other.as_ref()),
+        }
     }
 
     /// What a name must beat, where the page is full and in order of sources.

@@ -3,22 +3,23 @@
 //! A search that has much before it is helped by a second thread, where there is a core that no search uses ([`Cores`](super::Cores)):
 //! both take some windows at a time from the same list, and what they found is put together.
 //!
-//! Invariant: what two find is what one would find, but where a budget ends. Each keeps the best of what it looked at, and
-//! the best of all are among them; a content that both met has the same standing with either, and is counted once.
+//! Invariant: what two find is what one would find, but where a budget ends. Each keeps the best of what it looked at, but for
+//! what stands behind the other's whole page, and the best of all are among them; a content that both met has the same standing
+//! with either, and is counted once.
 
 use std::cmp::Reverse;
-use std::iter;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use super::super::segments::{Bits, Memtable, Plan, STRETCH, Segment, Which};
+use super::cores::Core;
 use super::mask::Mask;
-use super::{Spent, Tally, WINDOWS_MAX};
+use super::{Spent, Standing, Tally, WINDOWS_MAX};
 
-/// Windows of the first step; each other has [`STRETCH`].
-const FIRST_STEP: usize = 4;
+/// The first windows are a step each, since they have most of the page; other steps have [`STRETCH`].
+const FIRST_STEPS: usize = 4;
 /// Help is worth its start where at least this part of a full memtable's names have to be gone through, a thousand.
 const WORTH_PART: usize = 32;
 
@@ -39,17 +40,26 @@ struct Steps {
     next: AtomicUsize,
 }
 
-/// What two have counted at least, and spent: each adds to it after each window, and goes on by what it says.
-type Shared = Mutex<(u64, Spent)>;
+/// What two know together: each adds to it after each window, and goes on by what it says.
+#[derive(Default)]
+struct Known {
+    /// What is counted at least.
+    total: u64,
+    spent: Spent,
+    /// What stands behind this can't be on the page, since one of them has a full one before it.
+    worst: Option<Standing>,
+}
+
+type Shared = Mutex<Known>;
 
 impl Steps {
     fn of(parts: &[Part<'_>]) -> Self {
         let steps = |(at, part): (usize, &Part<'_>)| {
             let windows = part.plan.windows();
-            let first = if at == 0 { FIRST_STEP.min(windows) } else { 0 };
-            let others = (first..windows).step_by(STRETCH);
+            let firsts = if at == 0 { FIRST_STEPS.min(windows) } else { 0 };
+            let others = (firsts..windows).step_by(STRETCH);
             let others = others.map(move |window| window..(window + STRETCH).min(windows));
-            iter::once(0..first).chain(others).filter(|step| !step.is_empty()).map(move |step| (at, step))
+            (0..firsts).map(|window| window..window + 1).chain(others).map(move |step| (at, step))
         };
         Self { all: parts.iter().enumerate().flat_map(steps).collect(), next: AtomicUsize::new(0) }
     }
@@ -61,22 +71,46 @@ impl Steps {
 
 impl<'a> Tally<'a> {
     pub(super) fn look_through_the_text(&mut self) {
-        let mut bits = Bits::default();
-        let (mut pieces, mut news) = (self.pieces(), self.news());
+        let mut pieces = self.pieces();
+        let steps = Steps::of(&pieces);
+        let helper = self.is_long(&pieces, &steps).then(|| self.search.state.cores.try_enter()).flatten();
+        match helper {
+            Some(core) => self.look_beside(&core, &mut pieces, &steps),
+            None => self.look_alone(&mut pieces, &steps),
+        }
+    }
+
+    fn look_alone(&mut self, pieces: &mut [Part<'a>], steps: &Steps) {
+        let (mut news, mut bits) = (self.news(), Bits::default());
         // New names come first where the search is likely to be cut short, so that it has them.
         let windows: usize = pieces.iter().chain(&news).map(|part| part.plan.windows()).sum();
         let is_quick = self.counts_by_marks()
             && pieces.iter().chain(&news).all(|part| part.plan.is_sure())
             && windows < WINDOWS_MAX;
         if !is_quick {
-            news.iter_mut().for_each(|part| self.look_through(part, 0..usize::MAX, &mut bits, None));
+            self.look_through_all(&mut news, &mut bits);
         }
-        self.look_through_pieces(&mut pieces, &mut bits);
+        self.take_steps(pieces, steps, &mut bits, None);
         if is_quick {
             // They are found in any case: a budget that ended was for the others.
             self.spent = Spent::default();
-            news.iter_mut().for_each(|part| self.look_through(part, 0..usize::MAX, &mut bits, None));
+            self.look_through_all(&mut news, &mut bits);
         }
+    }
+
+    /// Takes steps in this thread and in another, which looks through the new names first.
+    fn look_beside(&mut self, core: &Core<'_>, pieces: &mut [Part<'a>], steps: &Steps) {
+        let (shared, mut theirs) = (Shared::default(), pieces.to_vec());
+        let mut beside = Self::new(self.search, self.query, self.after);
+        let help = || {
+            let mut bits = Bits::default();
+            beside.look_through_all(&mut beside.news(), &mut bits);
+            beside.spent = Spent::default(); // they are found in any case
+            beside.share(&shared, 0, Spent::default());
+            beside.take_steps(&mut theirs, steps, &mut bits, Some(&shared));
+        };
+        core.work_beside(|| self.take_steps(pieces, steps, &mut Bits::default(), Some(&shared)), help);
+        self.add(beside);
     }
 
     /// The segments, the largest first: it has the most shared contents, so that most of the others' are left out.
@@ -104,38 +138,13 @@ impl<'a> Tally<'a> {
         memtables.collect()
     }
 
-    fn look_through_pieces(&mut self, pieces: &mut [Part<'a>], bits: &mut Bits) {
-        let steps = Steps::of(pieces);
-        // The first windows are looked through alone: they have most of the page.
-        if let Some((at, windows)) = steps.take() {
-            self.look_through(&mut pieces[at], windows, bits, None);
-        }
-        let is_long = self.is_long(pieces, &steps);
-        let Some(core) = is_long.then(|| self.search.state.cores.try_enter()).flatten() else {
-            return self.take_steps(pieces, &steps, bits, None);
-        };
-        let (shared, mut theirs) = (Mutex::new((self.total, self.spent)), pieces.to_vec());
-        let mut beside = Self {
-            best: self.best.clone(),
-            total_of_all: self.total,
-            spent: self.spent,
-            ..Self::new(self.search, self.query, self.after)
-        };
-        core.work_beside(
-            || self.take_steps(pieces, &steps, bits, Some(&shared)),
-            || beside.take_steps(&mut theirs, &steps, &mut Bits::default(), Some(&shared)),
-        );
-        self.add(beside);
-    }
-
     /// Whether help is worth its start, and changes nothing: where every match is looked at, two could spend what there is to
     /// spend before they know of each other that enough is counted.
     fn is_long(&self, pieces: &[Part<'a>], steps: &Steps) -> bool {
         let names = pieces.iter().map(|part| part.plan.count()).fold(0, usize::saturating_add);
         let is_sure = self.asks_for_neighbours || pieces.iter().all(|part| part.plan.is_sure());
-        let is_open = self.is_counting() && !self.spent.is_all(self.read_max) && steps.all.len() > 2;
         let is_large = names > self.search.state.memtable_names / WORTH_PART;
-        is_open && is_large && is_sure && self.counts_by_marks()
+        steps.all.len() > FIRST_STEPS + 1 && is_large && is_sure && self.counts_by_marks()
     }
 
     fn take_steps(
@@ -148,6 +157,10 @@ impl<'a> Tally<'a> {
         while let Some((at, windows)) = steps.take() {
             self.look_through(&mut pieces[at], windows, bits, shared);
         }
+    }
+
+    fn look_through_all(&mut self, parts: &mut [Part<'a>], bits: &mut Bits) {
+        parts.iter_mut().for_each(|part| self.look_through(part, 0..usize::MAX, bits, None));
     }
 
     /// Contents that nobody else can have counted: those of one name.
@@ -172,12 +185,23 @@ impl<'a> Tally<'a> {
             let (total, spent) = (self.total_alone(), self.spent);
             self.look_into(part, next, bits);
             if let Some(shared) = shared {
-                let mut sums = shared.lock();
-                sums.0 += self.total_alone() - total;
-                sums.1.add(self.spent, spent);
-                (self.total_of_all, self.spent) = *sums;
+                self.share(shared, total, spent);
             }
         }
+    }
+
+    /// Tells what was found and spent since there was so much of it, and hears what the other knows.
+    fn share(&mut self, shared: &Shared, total: u64, spent: Spent) {
+        let mut known = shared.lock();
+        known.total += self.total_alone() - total;
+        known.spent.add(self.spent, spent);
+        if let Some(worst) =
+            self.worst().filter(|worst| known.worst.as_ref().is_none_or(|other| *worst < other))
+        {
+            known.worst = Some(worst.clone());
+        }
+        (self.total_of_all, self.spent) = (known.total, known.spent);
+        self.worst_of_all.clone_from(&known.worst);
     }
 
     /// Looks into one window.
@@ -204,6 +228,7 @@ impl<'a> Tally<'a> {
 
     /// Adds what was found beside this one.
     fn add(&mut self, beside: Self) {
+        self.worst_of_all = None; // what stands there is one of those that come now
         self.total += beside.total_alone();
         self.seen.reserve(beside.seen.len());
         for content in beside.seen {
