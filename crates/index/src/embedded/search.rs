@@ -35,7 +35,7 @@ use super::arena::{ContentKey, NameKey, PeerKey};
 use super::contents::{Content, hash_prefix};
 use super::filter::Filter;
 use super::listing::page_rows;
-use super::segments::{Bits, WINDOW, ones};
+use super::segments::{Bits, Scratch, WINDOW, ones};
 use super::state::State;
 use crate::cursor::{Asked, Cursor};
 use crate::query::{Place, Plain, Query, lower_into};
@@ -155,6 +155,7 @@ struct Tally<'a> {
     /// Places of names about to be looked at.
     near: Vec<usize>,
     told: Option<Box<Told>>,
+    scratch: Option<Box<Scratch>>,
 }
 
 impl Spent {
@@ -193,6 +194,7 @@ impl<'a> Tally<'a> {
             terms: NameTerms::default(),
             near: Vec::new(),
             told: None,
+            scratch: None,
         }
     }
 

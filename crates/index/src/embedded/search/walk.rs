@@ -215,7 +215,7 @@ impl<'a> Tally<'a> {
             (false, _) if !mask.has_folders() => Which::InFile,
             _ => Which::All,
         };
-        if !part.plan.fill(window, which, bits) {
+        if !part.plan.fill(window, which, bits, self.scratch.get_or_insert_default()) {
             return;
         }
         self.spent.windows += 1;

@@ -177,7 +177,8 @@ fn print_queries<'a>(
     plan_of: impl Fn(&Query) -> Option<Plan<'a>>,
 ) {
     let [mut plans, mut firsts, mut alls] = [const { Vec::new() }; 3];
-    let (mut found, mut checks, mut bits) = (0_u64, 0_u64, Bits::default());
+    let (mut found, mut checks) = (0_u64, 0_u64);
+    let (mut bits, mut scratch) = (Bits::default(), Scratch::default());
     for (text, how) in queries {
         let query = Query::parse(text).unwrap();
         let Some(query) = query.read_as(*how) else { continue };
@@ -189,7 +190,7 @@ fn print_queries<'a>(
         let (mut at, mut hits) = (0, 0);
         while let Some(window) = plan.next(at) {
             at = window + 1;
-            plan.fill(window, Which::All, &mut bits);
+            plan.fill(window, Which::All, &mut bits, &mut scratch);
             hits += bits.anywhere.iter().map(|word| word.count_ones()).sum::<u32>();
             if hits > 50 {
                 break;
@@ -201,7 +202,7 @@ fn print_queries<'a>(
         at = 0;
         while let Some(window) = plan.next(at) {
             at = window + 1;
-            if plan.fill(window, Which::All, &mut bits) {
+            if plan.fill(window, Which::All, &mut bits, &mut scratch) {
                 let ones = |bits: &Window| bits.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
                 (found, checks) = (found + ones(&bits.anywhere), checks + ones(&bits.check));
             }

@@ -44,7 +44,7 @@ mod tests;
 pub(super) use bits::{Bits, ones};
 pub(super) use members::{Sizes, UseMarks, size_class};
 pub(super) use memtable::Memtable;
-pub(super) use plan::Plan;
+pub(super) use plan::{Plan, Scratch};
 pub(super) use segment::Segment;
 pub(super) use union::Which;
 

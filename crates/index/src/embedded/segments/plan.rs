@@ -48,7 +48,6 @@ pub(in crate::embedded) struct Plan<'a> {
     joined: Option<Joined<'a>>,
     /// None may match.
     without: Vec<RunPlan<'a>>,
-    scratch: Scratch,
     /// No name has to be checked.
     is_sure: bool,
     /// Which names match can be told without where they do.
@@ -58,11 +57,30 @@ pub(in crate::embedded) struct Plan<'a> {
     in_file: Vec<&'a [u64]>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Scratch {
+/// What a plan puts together on the way; one for all plans of a thread.
+#[derive(Debug)]
+pub(in crate::embedded) struct Scratch {
     clause: Bits,
     run: Bits,
     set: Bits,
+    /// No bit says that a name must be checked.
+    is_sure: bool,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { clause: Bits::default(), run: Bits::default(), set: Bits::default(), is_sure: true }
+    }
+}
+
+impl Scratch {
+    /// Leaves nothing that a plan would take for its own.
+    fn turn_to(&mut self, is_sure: bool) {
+        if is_sure && !self.is_sure {
+            [&mut self.clause, &mut self.run, &mut self.set].into_iter().for_each(|bits| bits.check.fill(0));
+        }
+        self.is_sure = is_sure;
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -109,8 +127,8 @@ impl<'a> Plan<'a> {
             && runs().all(|run| !matches!(run.certainty, Certainty::SureOf(_)));
         let count = clauses.first().map_or(names, count_of);
         let joined = join(&mut clauses, names);
-        let (scratch, in_file) = (Scratch::default(), Vec::new());
-        Some(Self { names, kind, count, clauses, joined, without, scratch, is_sure, is_simple, in_file })
+        let in_file = Vec::new();
+        Some(Self { names, kind, count, clauses, joined, without, is_sure, is_simple, in_file })
     }
 
     /// How many windows the piece has.
@@ -163,7 +181,14 @@ impl<'a> Plan<'a> {
 
     /// Gives a window's candidates; `false` where there are none. Which of them match within the file's own name
     /// [`Plan::in_file`] tells, where that was asked for.
-    pub(in crate::embedded) fn fill(&mut self, window: usize, which: Which, bits: &mut Bits) -> bool {
+    pub(in crate::embedded) fn fill(
+        &mut self,
+        window: usize,
+        which: Which,
+        bits: &mut Bits,
+        scratch: &mut Scratch,
+    ) -> bool {
+        scratch.turn_to(self.is_sure);
         let which = if which == Which::Anywhere && !self.is_simple { Which::All } else { which };
         let asked = Asked { window, which, checks: !self.is_sure };
         self.in_file.clear();
@@ -172,7 +197,7 @@ impl<'a> Plan<'a> {
                 bits.is_sure = self.is_sure;
                 joined.fill(asked, bits)
             }
-            None => self.fill_clauses(asked, bits),
+            None => self.fill_clauses(asked, bits, scratch),
         };
         // A damaged piece may say that there are more names than there are.
         let is_last = self.names <= (window + 1) * WINDOW;
@@ -183,13 +208,13 @@ impl<'a> Plan<'a> {
             }
             _ => bits.touched = None,
         }
-        let Self { without, scratch: Scratch { run, set, .. }, .. } = self;
+        let Scratch { run, set, .. } = scratch;
         // What only leaves names out says nothing of where they match, and may leave bits of the others behind.
-        let mut is_tidy = self.kind.is_none() && without.is_empty();
+        let mut is_tidy = self.kind.is_none() && self.without.is_empty();
         if let Some(kind) = self.kind {
             kind.keep(window, &mut bits.anywhere);
         }
-        for left_out in without {
+        for left_out in &mut self.without {
             if left_out.fill(self.names, Asked { which: Which::All, ..asked }, run, set) {
                 bits.leave_out(run);
             }
@@ -207,13 +232,14 @@ impl<'a> Plan<'a> {
     }
 
     /// Gives the names of a window that all clauses have, and whether there may be any.
-    fn fill_clauses(&mut self, asked: Asked, bits: &mut Bits) -> bool {
-        let Self { clauses, scratch: Scratch { clause, run, set }, in_file, .. } = self;
+    fn fill_clauses(&mut self, asked: Asked, bits: &mut Bits, scratch: &mut Scratch) -> bool {
+        let Self { clauses, in_file, is_sure, names, .. } = self;
+        let Scratch { clause, run, set, .. } = scratch;
         bits.touched = None;
-        if self.is_sure && !bits.is_sure {
+        if *is_sure && !bits.is_sure {
             bits.check.fill(0); // it was of another plan
         }
-        bits.is_sure = self.is_sure;
+        bits.is_sure = *is_sure;
         for (at, runs) in clauses.iter_mut().enumerate() {
             if let Some((anywhere, file)) = as_map(runs, asked.window) {
                 in_file.push(file);
@@ -224,13 +250,13 @@ impl<'a> Plan<'a> {
                 continue;
             }
             let to = if at == 0 { &mut *bits } else { &mut *clause };
-            if !fill_any(runs, self.names, asked, to, [run, set]) || at > 0 && !bits.and(clause, asked) {
+            if !fill_any(runs, *names, asked, to, [run, set]) || at > 0 && !bits.and(clause, asked) {
                 return false;
             }
         }
         if clauses.is_empty() {
             bits.clear(asked);
-            fill_all(self.names, asked.window, &mut bits.anywhere);
+            fill_all(*names, asked.window, &mut bits.anywhere);
             *bits.in_file = *bits.anywhere;
         }
         true

@@ -108,21 +108,21 @@ fn written_once(piece: Segment) -> Segment {
 /// The names that a plan finds, as a search would ask it, with bits that other plans were asked with.
 fn found(
     plan: Option<Plan<'_>>,
-    bits: &mut Bits,
+    used: &mut (Bits, Scratch),
     names: &[u32],
     query: &Query,
     corpus: &Corpus,
 ) -> BTreeMap<u32, Place> {
     let Some(mut plan) = plan else { return BTreeMap::new() };
-    let by_next = found_by(&mut plan, bits, (true, Which::All), names, query, corpus);
+    let by_next = found_by(&mut plan, used, (true, Which::All), names, query, corpus);
     plan.rewind();
-    assert_eq!(by_next, found_by(&mut plan, bits, (false, Which::All), names, query, corpus));
+    assert_eq!(by_next, found_by(&mut plan, used, (false, Which::All), names, query, corpus));
     for skips in [true, false] {
         plan.rewind();
-        let anywhere = found_by(&mut plan, bits, (skips, Which::Anywhere), names, query, corpus);
+        let anywhere = found_by(&mut plan, used, (skips, Which::Anywhere), names, query, corpus);
         assert!(anywhere.keys().eq(by_next.keys()));
         plan.rewind();
-        let mut in_file = found_by(&mut plan, bits, (skips, Which::InFile), names, query, corpus);
+        let mut in_file = found_by(&mut plan, used, (skips, Which::InFile), names, query, corpus);
         in_file.retain(|_, place| *place == Place::File);
         assert!(in_file.iter().eq(by_next.iter().filter(|(_, place)| **place == Place::File)));
     }
@@ -131,18 +131,18 @@ fn found(
 
 fn found_by(
     plan: &mut Plan<'_>,
-    bits: &mut Bits,
+    used: &mut (Bits, Scratch),
     (skips, which): (bool, Which),
     names: &[u32],
     query: &Query,
     corpus: &Corpus,
 ) -> BTreeMap<u32, Place> {
-    let (mut found, mut window) = (BTreeMap::new(), 0);
+    let (mut found, mut window, (bits, scratch)) = (BTreeMap::new(), 0, used);
     while let Some(next) =
         if skips { plan.next(window) } else { Some(window).filter(|at| *at < plan.windows()) }
     {
         window = next + 1;
-        if !plan.fill(next, which, bits) {
+        if !plan.fill(next, which, bits, scratch) {
             continue;
         }
         assert!(!bits.is_sure || bits.check.iter().all(|word| *word == 0));
@@ -192,7 +192,7 @@ proptest! {
         let (built_again, merged_again) = (decoded(&built), decoded(&merged));
         let pieces = [&built, &merged, &built_again, &merged_again];
         prop_assert!(pieces.iter().all(|piece| is_in_order(piece, &corpus)));
-        let mut bits = Bits::default();
+        let mut used = (Bits::default(), Scratch::default());
         for query in queries.iter().filter_map(|query| Query::parse(query).ok()) {
             for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
                 let Some(query) = query.read_as(how) else { continue };
@@ -200,10 +200,10 @@ proptest! {
                 let all = corpus.iter().filter(|(_, known)| has_kind(known));
                 let all = all.filter_map(|(name, known)| Some((*name, query.find(&NameTerms::of(&known.path))?)));
                 let all: BTreeMap<u32, Place> = all.collect();
-                prop_assert_eq!(&found(table.plan(&query, kind), &mut bits, table.names(), &query, &corpus), &all);
+                prop_assert_eq!(&found(table.plan(&query, kind), &mut used, table.names(), &query, &corpus), &all);
                 let kept = all.into_iter().filter(|(name, _)| corpus[name].standing.is_some()).collect();
                 for piece in pieces {
-                    let found = found(piece.plan(&query, kind), &mut bits, piece.names(), &query, &corpus);
+                    let found = found(piece.plan(&query, kind), &mut used, piece.names(), &query, &corpus);
                     prop_assert_eq!(&found, &kept, "{:?}", query);
                 }
             }
@@ -250,11 +250,11 @@ fn ask_everything(segment: &Segment, query: &str) {
     for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
         let Some(query) = query.read_as(how) else { continue };
         let Some(mut plan) = segment.plan(&query, Some(Kind::Audio)) else { continue };
-        let mut bits = Bits::default();
+        let (mut bits, mut scratch) = (Bits::default(), Scratch::default());
         for window in 0..plan.windows() {
             plan.next(window);
             for which in [Which::InFile, Which::Anywhere, Which::All] {
-                if plan.fill(window, which, &mut bits) {
+                if plan.fill(window, which, &mut bits, &mut scratch) {
                     bits.words().for_each(|word| _ = plan.in_file(word, &bits));
                 }
             }
@@ -336,7 +336,7 @@ fn a_piece_of_many_names_finds_them_as_well() {
             && !told.postings.may_have(*list, Some(1))
     });
     assert_eq!(of_audio.count(), 1, "the ready list of `qa`");
-    let mut bits = Bits::default();
+    let mut used = (Bits::default(), Scratch::default());
     for (text, kind) in ASKED_OF_MANY {
         for how in [Matched::Exact, Matched::Substring, Matched::Typo] {
             let Some(query) = Query::parse(text).unwrap().read_as(how) else { continue };
@@ -346,7 +346,7 @@ fn a_piece_of_many_names_finds_them_as_well() {
             let all: BTreeMap<u32, Place> = all.collect();
             for piece in [&merged, &decoded, &told] {
                 assert!(
-                    found(piece.plan(&query, kind), &mut bits, piece.names(), &query, &corpus) == all,
+                    found(piece.plan(&query, kind), &mut used, piece.names(), &query, &corpus) == all,
                     "{text} {how:?}"
                 );
             }
@@ -379,7 +379,7 @@ fn a_glued_pair_is_answered_without_looking_at_names() {
     let query = Query::parse("mp3").unwrap();
     for mut plan in [table.plan(&query, None).unwrap(), segment.plan(&query, None).unwrap()] {
         let mut bits = Bits::default();
-        assert!(plan.fill(0, Which::All, &mut bits));
+        assert!(plan.fill(0, Which::All, &mut bits, &mut Scratch::default()));
         assert_eq!((bits.anywhere[0], bits.in_file[0], bits.check[0]), (0b10_1111, 0b00_1011, 0b00_0010));
     }
 }
