@@ -134,7 +134,9 @@ struct Tally<'a> {
     best: BTreeSet<(Standing, ContentKey)>,
     /// Contents of several names that were counted.
     seen: HashSet<ContentKey>,
-    /// Contents of several names that are about to be counted.
+    /// Names of contents of several that are still to be counted: the contents from the first name of a word on, and which.
+    waiting: Vec<(&'a [u32], u64)>,
+    /// Such contents, about to be counted.
     of_several: Vec<u32>,
     /// Contents whose standing by all their names was worked out.
     stood: HashSet<ContentKey>,
@@ -181,6 +183,7 @@ impl<'a> Tally<'a> {
             after,
             best: BTreeSet::new(),
             seen: HashSet::new(),
+            waiting: Vec::new(),
             of_several: Vec::new(),
             stood: HashSet::new(),
             total: 0,
@@ -202,8 +205,11 @@ impl<'a> Tally<'a> {
     fn look_at_all(&mut self, part: &Part<'a>, (window, mask): (usize, Option<&Mask>), bits: &Bits) {
         let of_word =
             |word: usize| mask.map_or(bits.anywhere[word], |mask| mask.word(part, (window, word), bits));
-        self.warm(part, window, bits, of_word);
+        let mut warm = 0;
         for word in bits.words() {
+            if word >= warm {
+                warm = self.warm(part, (window, word), bits, of_word);
+            }
             let looked_at = of_word(word);
             if looked_at == 0 {
                 continue;
@@ -215,22 +221,30 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Reads what looking at candidates of a window will read: it lies all over memory, and what is read without a decision
-    /// in between comes at the same time.
-    fn warm(&mut self, part: &Part<'a>, window: usize, bits: &Bits, of_word: impl Fn(usize) -> u64) {
-        /// More are rarely looked at: the worst of the page gets better, so that the rest is left out.
-        const WARM_MAX: usize = 1_024;
+    /// Reads what looking at some candidates of a window from a word on will read: it lies all over memory, and what is read
+    /// without a decision in between comes at the same time. Gives the word to which it was read.
+    fn warm(
+        &mut self,
+        part: &Part<'a>,
+        (window, word): (usize, usize),
+        bits: &Bits,
+        of_word: impl Fn(usize) -> u64,
+    ) -> usize {
+        /// So many keep memory busy. The worst of the page gets better meanwhile, so that fewer are looked at then.
+        const WARM: usize = 128;
         let state = self.search.state;
         self.near.clear();
-        for word in bits.words() {
-            let first = window * WINDOW + word * 64;
-            self.near.extend(ones(of_word(word)).map(|bit| first + bit));
-            if self.near.len() >= WARM_MAX {
+        let mut next = WINDOW / 64;
+        for word in bits.words().skip_while(|at| *at < word) {
+            if self.near.len() >= WARM {
+                next = word;
                 break;
             }
+            let first = window * WINDOW + word * 64;
+            self.near.extend(ones(of_word(word)).map(|bit| first + bit));
         }
         if self.near.len() < 2 {
-            return;
+            return next;
         }
         let number = |of: &[u32], at: usize| of.get(at).copied().unwrap_or_default();
         let lives = |at: &usize| {
@@ -252,6 +266,7 @@ impl<'a> Tally<'a> {
             let names = self.near.iter().filter(is_unsure).map(|at| NameKey::from(number(part.names, *at)));
             state.warm_names(&names.collect::<Vec<_>>());
         }
+        next
     }
 
     /// Looks at the candidates of one word of a window's bits, some of which were counted.

@@ -14,6 +14,8 @@ const WORDS: usize = WINDOW / 64;
 
 /// Contents that are made room for when there is no more.
 const SEEN_MORE: usize = 3_000;
+/// Words whose contents of several names wait to be counted, at most.
+const WAITING_MAX: usize = 8_192;
 
 /// What marks tell of a window's candidates, of those words that have any: of the others what they told before.
 pub(super) struct Told {
@@ -70,18 +72,18 @@ impl<'a> Tally<'a> {
         let block_of = |word: usize| window * (WINDOW / BLOCK) + word / (BLOCK / 64);
         // Where places were not asked for, nothing is among the best.
         let is_out = which == Which::Anywhere;
-        if !is_out {
-            let bar = self.bar();
-            self.warm(part, window, bits, |word| {
-                BlockMask::of_block(part, bar, block_of(word)).of(part, word, bits)
-            });
-        } else if bits.is_sure && !asks_for_size {
+        if is_out && bits.is_sure && !asks_for_size {
             return; // all of them are counted
         }
         // A block of words at a time: the worst of the page gets better, so that more and more can be left out.
-        let mut of_block = None;
+        let (mut of_block, mut warm) = (None, 0);
         for word in bits.words() {
             let block = block_of(word);
+            if !is_out && word >= warm {
+                let bar = self.bar();
+                let of_word = |word| BlockMask::of_block(part, bar, block_of(word)).of(part, word, bits);
+                warm = self.warm(part, (window, word), bits, of_word);
+            }
             let mask = match of_block {
                 Some((at, mask)) if at == block => mask,
                 _ if is_out => BlockMask::NONE,
@@ -145,7 +147,10 @@ impl<'a> Tally<'a> {
                 self.count(part, (window, word), told.sure[word], marks.sole());
             }
         }
-        self.count_several();
+        // Where every name has to be read, to have counted enough soon is worth more.
+        if !bits.is_sure || self.waiting.len() > WAITING_MAX {
+            self.count_waiting();
+        }
     }
 
     /// Reads the names of those that must be read to be counted, so that they come at the same time.
@@ -160,22 +165,28 @@ impl<'a> Tally<'a> {
         self.search.state.warm_names(&names.collect::<Vec<_>>());
     }
 
-    /// Counts names of a word that match for sure: the contents that go by no other name; the others are noted for
-    /// [`Tally::count_several`].
+    /// Counts names of a word that match for sure: the contents that go by no other name. The others wait for
+    /// [`Tally::count_waiting`]: mostly enough is counted without them, and each has to be looked for among those that were.
     fn count(&mut self, part: &Part<'a>, (window, word): (usize, usize), sure: u64, sole: u64) {
         self.total += u64::from((sure & sole).count_ones());
-        let first = window * WINDOW + word * 64;
-        self.of_several.extend(ones(sure & !sole).filter_map(|bit| part.contents.get(first + bit)));
+        if sure & !sole != 0 {
+            let contents = part.contents.get(window * WINDOW + word * 64..).unwrap_or_default();
+            self.waiting.push((contents, sure & !sole));
+        }
     }
 
-    /// Counts the contents that were noted, once each. Those of a window all at once, so that they come at the same time.
-    fn count_several(&mut self) {
-        self.of_several.dedup(); // the names of a content mostly stand side by side
-        if self.seen.capacity() - self.seen.len() < self.of_several.len() {
-            self.seen.reserve(SEEN_MORE.max(self.of_several.len())); // in few and large steps: each puts all in other places
+    /// Counts the contents that wait for it, once each: all at once, so that they come at the same time.
+    pub(super) fn count_waiting(&mut self) {
+        let Self { waiting, of_several, seen, total, .. } = self;
+        for (contents, names) in waiting.drain(..) {
+            of_several.extend(ones(names).filter_map(|bit| contents.get(bit)));
         }
-        for content in self.of_several.drain(..) {
-            self.total += u64::from(self.seen.insert(content.into()));
+        of_several.dedup(); // the names of a content mostly stand side by side
+        if seen.capacity() - seen.len() < of_several.len() {
+            seen.reserve(SEEN_MORE.max(of_several.len())); // in few and large steps: each puts all in other places
+        }
+        for content in of_several.drain(..) {
+            *total += u64::from(seen.insert(content.into()));
         }
     }
 
@@ -195,6 +206,6 @@ impl<'a> Tally<'a> {
         }
         let sole = segment.uses(window * WORDS + word).map_or(0, UseMarks::sole);
         self.count(part, (window, word), matching, sole);
-        self.count_several();
+        self.count_waiting();
     }
 }

@@ -36,21 +36,22 @@ impl Tally<'_> {
     fn hits_beside(&mut self, keys: &[ContentKey]) -> Vec<Hit> {
         let is_worth_it = keys.len() > HITS_ALONE;
         let Some(core) = is_worth_it.then(|| self.search.state.cores.try_enter()).flatten() else {
-            return self.hits(keys);
+            return self.hits(keys).into_iter().flatten().collect();
         };
-        let (own, others) = keys.split_at(keys.len() / 2);
+        // Every other one: the first have the most names.
+        let [first, second] =
+            [0, 1].map(|start| keys.iter().skip(start).step_by(2).copied().collect::<Vec<_>>());
         let mut beside = Self::new(self.search, self.query, self.after);
-        let (mut hits, mut theirs) = (Vec::new(), Vec::new());
-        core.work_beside(|| hits = self.hits(own), || theirs = beside.hits(others));
-        hits.append(&mut theirs);
-        hits
+        let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
+        core.work_beside(|| firsts = self.hits(&first), || seconds = beside.hits(&second));
+        let mut seconds = seconds.into_iter();
+        firsts.into_iter().flat_map(|hit| [hit, seconds.next().flatten()]).flatten().collect()
     }
 
-    fn hits(&mut self, keys: &[ContentKey]) -> Vec<Hit> {
+    fn hits(&mut self, keys: &[ContentKey]) -> Vec<Option<Hit>> {
         let names = self.search.state.names_in_use(keys);
         let mut highlighter = self.query.highlighter();
-        let each = keys.iter().zip(names);
-        each.filter_map(|(key, names)| self.hit(*key, names, &mut highlighter)).collect()
+        keys.iter().zip(names).map(|(key, names)| self.hit(*key, names, &mut highlighter)).collect()
     }
 
     fn hit(

@@ -157,6 +157,9 @@ impl<'a> Tally<'a> {
         while let Some((at, windows)) = steps.take() {
             self.look_through(&mut pieces[at], windows, bits, shared);
         }
+        if self.is_counting() {
+            self.count_waiting();
+        }
     }
 
     fn look_through_all(&mut self, parts: &mut [Part<'a>], bits: &mut Bits) {

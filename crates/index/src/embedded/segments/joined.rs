@@ -47,8 +47,10 @@ pub(super) struct Joined<'a> {
 struct Marked {
     /// The first name.
     first: usize,
-    /// Names, and those of them in the file's own name.
-    words: Vec<[u64; 2]>,
+    /// Names: apart from the next, so that they fit the first cache of a core.
+    anywhere: Vec<u64>,
+    /// Those in the file's own name.
+    in_file: Vec<u64>,
 }
 
 impl<'a> Joined<'a> {
@@ -179,10 +181,11 @@ fn windows_of(values: &[u32], windows: &Range<usize>) -> Option<Range<usize>> {
 impl Marked {
     fn mark(&mut self, values: &[u32], windows: &Range<usize>) {
         self.first = windows.start * WINDOW;
-        self.words.resize(self.words.len().max(windows.len() * WINDOW_WORDS), [0; 2]);
+        let words = self.anywhere.len().max(windows.len() * WINDOW_WORDS);
+        [&mut self.anywhere, &mut self.in_file].into_iter().for_each(|bits| bits.resize(words, 0));
         for value in values {
             let at = self.place(*value);
-            if let Some([any, file]) = self.words.get_mut(at / 64) {
+            if let (Some(any), Some(file)) = (self.anywhere.get_mut(at / 64), self.in_file.get_mut(at / 64)) {
                 *any |= 1 << (at % 64);
                 *file |= u64::from(value & 1) << (at % 64);
             }
@@ -193,20 +196,19 @@ impl Marked {
     fn clear(&mut self, values: &[u32]) {
         for value in values {
             let at = self.place(*value);
-            if let Some(word) = self.words.get_mut(at / 64) {
-                *word = [0; 2];
+            if let (Some(any), Some(file)) = (self.anywhere.get_mut(at / 64), self.in_file.get_mut(at / 64)) {
+                (*any, *file) = (0, 0);
             }
         }
     }
 
     /// Adds those of some values whose names are marked, in the file's own name where both are.
     fn find(&self, values: &[u32], found: &mut Vec<u32>) {
+        let has = |bits: &[u64], at: usize| bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
         for value in values {
             let at = self.place(*value);
-            if let Some([any, file]) = self.words.get(at / 64)
-                && any >> (at % 64) & 1 == 1
-            {
-                found.push(value & !u32::from(file >> (at % 64) & 1 == 0));
+            if has(&self.anywhere, at) {
+                found.push(value & !u32::from(!has(&self.in_file, at)));
             }
         }
     }
