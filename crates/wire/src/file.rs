@@ -120,6 +120,10 @@ mod tests {
             ("main.rs", Kind::Program),
             ("dump.bin", Kind::Data),
             ("x.", Kind::Data),
+            ("x.AppImage", Kind::Program),
+            ("x.mp3mp3mp3mp3", Kind::Data),
+            ("x.mp3mp3mp3mp33", Kind::Data),
+            ("x.mp\u{e9}", Kind::Data),
         ];
         for (name, kind) in cases {
             assert_eq!(Kind::of_name(name), kind, "{name}");

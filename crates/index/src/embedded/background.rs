@@ -214,7 +214,7 @@ impl Inner {
         }
     }
 
-    fn flush(&self) -> bool {
+    pub(super) fn flush(&self) -> bool {
         if self.state.read().text.frozen.is_empty() {
             return false;
         }

@@ -7,7 +7,7 @@
 //! where they can tell, else one by one.
 //!
 //! **Budgets.** A search that would have to look at too much ends early and says that there is more: it is then of what it
-//! looked at, the most shared of each part, the largest part first. New names are looked at in any case.
+//! looked at, the most shared of each part, the largest part first. New names are asked in any case.
 //!
 //! Invariants: a page depends on nothing but what is registered and its parameters, unless a budget ended. A later page
 //! reads the words as the first did, even when something else would match by then.
@@ -17,6 +17,9 @@ mod marks;
 mod mask;
 mod page;
 mod walk;
+
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -136,10 +139,12 @@ struct Tally<'a> {
     seen: HashSet<ContentKey>,
     /// Names of contents of several that are still to be counted: the contents from the first name of a word on, and which.
     waiting: Vec<(&'a [u32], u64)>,
+    waiting_names: usize,
     /// Such contents, about to be counted.
     of_several: Vec<u32>,
     /// Contents whose standing by all their names was worked out.
     stood: HashSet<ContentKey>,
+    /// Contents that were counted; some may wait for it.
     total: u64,
     /// What others that search for the same have counted as well is at least this, where there are any.
     total_of_all: u64,
@@ -184,6 +189,7 @@ impl<'a> Tally<'a> {
             best: BTreeSet::new(),
             seen: HashSet::new(),
             waiting: Vec::new(),
+            waiting_names: 0,
             of_several: Vec::new(),
             stood: HashSet::new(),
             total: 0,
@@ -202,7 +208,7 @@ impl<'a> Tally<'a> {
     }
 
     /// Looks at all of a window's candidates that a mask lets through.
-    fn look_at_all(&mut self, part: &Part<'a>, (window, mask): (usize, Option<&Mask>), bits: &Bits) {
+    fn look_at_all(&mut self, part: &Part<'a>, (window, mask): (usize, Option<&Mask<'_>>), bits: &Bits) {
         let of_word =
             |word: usize| mask.map_or(bits.anywhere[word], |mask| mask.word(part, (window, word), bits));
         let mut warm = 0;

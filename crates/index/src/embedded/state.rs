@@ -377,7 +377,8 @@ impl State {
     /// sources they have.
     fn tell_all(&mut self, key: ContentKey, is_resized: bool) {
         self.tell_each(&self.text.segments.iter().map(|held| held.segment.as_ref()), key, is_resized);
-        if let Some(content) = self.contents.get(key) {
+        // Their classes rise with this one source.
+        if let Some(content) = self.contents.get(key).filter(|content| content.live().is_power_of_two()) {
             for (name, _) in self.names.listed(content) {
                 let memtables = self.text.frozen.iter().map(AsRef::as_ref).chain([&self.text.memtable]);
                 memtables.for_each(|memtable| memtable.tell(name.into(), content.live()));

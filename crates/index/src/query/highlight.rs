@@ -42,20 +42,20 @@ impl Query {
 }
 
 impl Highlighter<'_> {
-    /// As [`Query::highlights`]; whether the name matches is asked only where that `is_open`.
-    fn of(&mut self, text: &str, is_open: bool) -> Vec<Range<usize>> {
+    /// As [`Query::highlights`]; whether the name matches is asked only where it `must_ask`.
+    fn of(&mut self, text: &str, must_ask: bool) -> Vec<Range<usize>> {
         if let Some(plain) = self.plain.as_ref().filter(|_| text.is_ascii()) {
             lower_into(text.as_bytes(), &mut self.lower);
-            let matches = !is_open || plain.find(&self.lower).is_some();
+            let matches = !must_ask || plain.find(&self.lower).is_some();
             return if matches { merged(plain.spans(&self.lower)) } else { Vec::new() };
         }
-        self.of_terms(text, is_open)
+        self.of_terms(text, must_ask)
     }
 
     /// As [`Highlighter::of`], for any query and text.
-    fn of_terms(&mut self, text: &str, is_open: bool) -> Vec<Range<usize>> {
+    fn of_terms(&mut self, text: &str, must_ask: bool) -> Vec<Range<usize>> {
         self.terms.read(text);
-        if is_open && self.query.find(&self.terms).is_none() {
+        if must_ask && self.query.find(&self.terms).is_none() {
             return Vec::new();
         }
         let spans = self.query.clauses.iter().flatten().flat_map(|run| run.spans(&self.terms));
@@ -71,12 +71,12 @@ impl Highlighter<'_> {
         self.of_names(names, false)
     }
 
-    fn of_names(&mut self, names: &[SharePath], is_open: bool) -> Vec<Vec<[u32; 2]>> {
+    fn of_names(&mut self, names: &[SharePath], must_ask: bool) -> Vec<Vec<[u32; 2]>> {
         if self.query.clauses.is_empty() {
             return Vec::new();
         }
         let all: Vec<_> =
-            names.iter().map(|name| in_chars(name.as_str(), &self.of(name.as_str(), is_open))).collect();
+            names.iter().map(|name| in_chars(name.as_str(), &self.of(name.as_str(), must_ask))).collect();
         if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
     }
 }

@@ -15,7 +15,7 @@ mod fixture;
 mod model;
 
 use engine::{ENGINES, Home};
-use peerage_index::Index;
+use peerage_index::{Index, Options};
 
 /// Makes a test of each story.
 macro_rules! every_engine {
@@ -76,6 +76,13 @@ fn a_new_file_is_found_where_a_search_is_cut_short() {
     story::a_new_file_is_found_where_a_search_is_cut_short(&Index::embedded());
 }
 
+/// As above, where two threads go through many pieces.
+#[test]
+fn a_new_file_is_found_where_a_long_search_is_cut_short() {
+    let options = Options { memtable_names: Some(700), ..Options::default() };
+    story::a_new_file_is_found_where_a_search_is_cut_short(&Index::in_memory(&options));
+}
+
 #[test]
 fn pages_of_many_names_are_the_best_of_them() {
     many::pages_of_many_names_are_the_best_of_them(32_768);
@@ -84,4 +91,10 @@ fn pages_of_many_names_are_the_best_of_them() {
 #[test]
 fn pages_of_many_names_in_many_pieces_are_the_best_of_them() {
     many::pages_of_many_names_are_the_best_of_them(7_000);
+}
+
+/// Of so many pieces that two threads share them.
+#[test]
+fn pages_of_many_names_in_very_many_pieces_are_the_best_of_them() {
+    many::pages_of_many_names_are_the_best_of_them(771);
 }

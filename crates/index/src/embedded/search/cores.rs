@@ -20,49 +20,59 @@ pub(in super::super) struct Cores {
 /// A core that a thread searches on, as long as it does.
 pub(super) struct Core<'a>(&'a Cores);
 
+/// A thread that helps a search, on a core of its own.
+pub(super) struct Helper<'a> {
+    threads: &'a ThreadPool,
+    _core: Core<'a>,
+}
+
 impl Default for Cores {
     fn default() -> Self {
-        let all = thread::available_parallelism().map_or(1, Into::into);
-        Self { all, busy: AtomicUsize::new(0), helpers: OnceLock::new() }
+        Self::of(thread::available_parallelism().map_or(1, Into::into))
     }
 }
 
 impl Cores {
+    pub(super) const fn of(all: usize) -> Self {
+        Self { all, busy: AtomicUsize::new(0), helpers: OnceLock::new() }
+    }
+
+    /// Whether there were ever threads that helped.
+    #[cfg(test)]
+    pub(super) fn has_helped(&self) -> bool {
+        self.helpers.get().is_some()
+    }
+
     pub(super) fn enter(&self) -> Core<'_> {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Core(self)
     }
 
-    /// One more, where a core is free.
-    pub(super) fn try_enter(&self) -> Option<Core<'_>> {
+    /// One more, where a core is free and a thread can be had for it.
+    pub(super) fn try_enter(&self) -> Option<Helper<'_>> {
         let more = |busy| (busy < self.all).then_some(busy + 1);
-        self.busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Core(self))
+        let core =
+            self.busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Core(self))?;
+        Some(Helper { threads: self.helpers()?, _core: core })
     }
 
     /// As many as can help: at least one core is that of the search itself.
     fn helpers(&self) -> Option<&ThreadPool> {
         let begin = || {
             let threads = ThreadPoolBuilder::new().num_threads(self.all.saturating_sub(1).max(1));
-            threads.thread_name(|_| "search".to_owned()).build().ok()
+            threads.thread_name(|_| "index-help".to_owned()).build().ok()
         };
         self.helpers.get_or_init(begin).as_ref()
     }
 }
 
-impl Core<'_> {
-    /// Does one thing on this core, and meanwhile another in the caller's thread. Where there is no thread for it, that of
-    /// the caller does both, its own first.
+impl Helper<'_> {
+    /// Does one thing in the caller's thread, and meanwhile another in the helper's.
     pub(super) fn work_beside(&self, own: impl FnOnce(), beside: impl FnOnce() + Send) {
-        match self.0.helpers() {
-            Some(helpers) => helpers.in_place_scope(|scope| {
-                scope.spawn(|_| beside());
-                own();
-            }),
-            None => {
-                own();
-                beside();
-            }
-        }
+        self.threads.in_place_scope(|scope| {
+            scope.spawn(|_| beside());
+            own();
+        });
     }
 }
 

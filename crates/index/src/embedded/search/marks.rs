@@ -7,15 +7,16 @@ use std::hint::black_box;
 use super::super::arena::NameKey;
 use super::super::segments::{BLOCK, Bits, Segment, UseMarks, WINDOW, Which, Window, ones};
 use super::mask::{BlockMask, Mask};
-use super::{Part, READ_ELSE, READ_PLAIN, Sort, Tally};
+use super::walk::Part;
+use super::{READ_ELSE, READ_PLAIN, Sort, Tally, limits};
 
 /// Words of a window's bits.
 const WORDS: usize = WINDOW / 64;
 
 /// Contents that are made room for when there is no more.
 const SEEN_MORE: usize = 3_000;
-/// Words whose contents of several names wait to be counted, at most.
-const WAITING_MAX: usize = 8_192;
+/// Names of contents of several that wait to be counted, at most, and what comes with a window.
+const WAITING_MAX: usize = 20_000;
 
 /// What marks tell of a window's candidates, of those words that have any: of the others what they told before.
 pub(super) struct Told {
@@ -45,7 +46,7 @@ impl<'a> Tally<'a> {
         &mut self,
         part: &Part<'a>,
         segment: &Segment,
-        asked: (usize, Which, Option<&Mask>),
+        asked: (usize, Which, Option<&Mask<'_>>),
         bits: &mut Bits,
     ) {
         let mut told = self.told.take().unwrap_or_default();
@@ -57,7 +58,7 @@ impl<'a> Tally<'a> {
         &mut self,
         part: &Part<'a>,
         segment: &Segment,
-        (window, which, mask): (usize, Which, Option<&Mask>),
+        (window, which, mask): (usize, Which, Option<&Mask<'_>>),
         bits: &mut Bits,
         told: &mut Told,
     ) {
@@ -81,13 +82,13 @@ impl<'a> Tally<'a> {
             let block = block_of(word);
             if !is_out && word >= warm {
                 let bar = self.bar();
-                let of_word = |word| BlockMask::of_block(part, bar, block_of(word)).of(part, word, bits);
+                let of_word = |word| BlockMask::of_block(segment, bar, block_of(word)).of(part, word, bits);
                 warm = self.warm(part, (window, word), bits, of_word);
             }
             let mask = match of_block {
                 Some((at, mask)) if at == block => mask,
                 _ if is_out => BlockMask::NONE,
-                _ => BlockMask::of_block(part, self.bar(), block),
+                _ => BlockMask::of_block(segment, self.bar(), block),
             };
             of_block = Some((block, mask));
             let looked_at = mask.of(part, word, bits) & bits.anywhere[word];
@@ -147,8 +148,8 @@ impl<'a> Tally<'a> {
                 self.count(part, (window, word), told.sure[word], marks.sole());
             }
         }
-        // Where every name has to be read, to have counted enough soon is worth more.
-        if !bits.is_sure || self.waiting.len() > WAITING_MAX {
+        // Where names have to be read, to have counted enough soon is worth more.
+        if !bits.is_sure || self.waiting_names > WAITING_MAX {
             self.count_waiting();
         }
     }
@@ -172,11 +173,14 @@ impl<'a> Tally<'a> {
         if sure & !sole != 0 {
             let contents = part.contents.get(window * WINDOW + word * 64..).unwrap_or_default();
             self.waiting.push((contents, sure & !sole));
+            self.waiting_names += (sure & !sole).count_ones() as usize;
         }
     }
 
-    /// Counts the contents that wait for it, once each: all at once, so that they come at the same time.
+    /// Counts the contents that wait for it, once each, until there are enough: they are read all at once, so that they come
+    /// at the same time.
     pub(super) fn count_waiting(&mut self) {
+        self.waiting_names = 0;
         let Self { waiting, of_several, seen, total, .. } = self;
         for (contents, names) in waiting.drain(..) {
             of_several.extend(ones(names).filter_map(|bit| contents.get(bit)));
@@ -186,6 +190,9 @@ impl<'a> Tally<'a> {
             seen.reserve(SEEN_MORE.max(of_several.len())); // in few and large steps: each puts all in other places
         }
         for content in of_several.drain(..) {
+            if *total > limits::TOTAL_EXACT_MAX {
+                break;
+            }
             *total += u64::from(seen.insert(content.into()));
         }
     }

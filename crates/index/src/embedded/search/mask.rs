@@ -2,8 +2,8 @@
 //!
 //! Invariant: bounds are never too low, so what is left out can't belong on the page.
 
-use super::super::segments::{BLOCK, Bits, Bound, WINDOW};
-use super::Part;
+use super::super::segments::{BLOCK, Bits, Bound, Memtable, Segment, WINDOW};
+use super::walk::{Of, Part};
 use crate::query::Place;
 
 /// What a name must beat to be on the page.
@@ -15,12 +15,12 @@ pub(super) struct Bar {
 }
 
 /// Which candidates of a window are looked at.
-pub(super) enum Mask {
+pub(super) enum Mask<'a> {
     /// The same of every block.
     Same(BlockMask),
     Each([BlockMask; WINDOW / BLOCK]),
     /// As each new name's class says.
-    ByName(Bar),
+    ByName(Bar, &'a Memtable),
 }
 
 /// Which candidates of a block can be among the best.
@@ -30,19 +30,19 @@ pub(super) struct BlockMask {
     in_folders: bool,
 }
 
-impl Mask {
-    pub(super) fn of(part: &Part<'_>, bar: Option<Bar>, window: usize) -> Self {
+impl<'a> Mask<'a> {
+    pub(super) fn of(part: &Part<'a>, bar: Option<Bar>, window: usize) -> Self {
         let first = window * (WINDOW / BLOCK);
-        match (bar, part.segment) {
+        match (bar, part.of) {
+            (None, _) => Self::Same(BlockMask::ALL),
+            (Some(bar), Of::Memtable(memtable)) => Self::ByName(bar, memtable),
             // Of nearly all windows behind the first this is all that is asked.
-            (Some(bar), Some(segment)) if most_of(segment.window_class(window)) < bar.live => {
+            (Some(bar), Of::Segment(segment)) if most_of(segment.window_class(window)) < bar.live => {
                 Self::Same(BlockMask { in_file: bar.place == Place::Folder, in_folders: false })
             }
-            (Some(_), Some(_)) => {
-                Self::Each(std::array::from_fn(|at| BlockMask::of_block(part, bar, first + at)))
+            (_, Of::Segment(segment)) => {
+                Self::Each(std::array::from_fn(|at| BlockMask::of_block(segment, bar, first + at)))
             }
-            (Some(bar), None) => Self::ByName(bar),
-            (None, _) => Self::Same(BlockMask::ALL),
         }
     }
 
@@ -50,7 +50,7 @@ impl Mask {
         match self {
             Self::Same(block) => *block,
             Self::Each(blocks) => blocks[word / (BLOCK / 64)],
-            Self::ByName(bar) => BlockMask { in_file: true, in_folders: bar.place == Place::Folder },
+            Self::ByName(bar, _) => BlockMask { in_file: true, in_folders: bar.place == Place::Folder },
         }
     }
 
@@ -58,7 +58,7 @@ impl Mask {
         match self {
             Self::Same(block) => block.is_empty(),
             Self::Each(blocks) => blocks.iter().all(|block| block.is_empty()),
-            Self::ByName(_) => false,
+            Self::ByName(..) => false,
         }
     }
 
@@ -66,7 +66,7 @@ impl Mask {
         match self {
             Self::Same(block) => block.in_folders,
             Self::Each(blocks) => blocks.iter().any(|block| block.in_folders),
-            Self::ByName(bar) => bar.place == Place::Folder,
+            Self::ByName(bar, _) => bar.place == Place::Folder,
         }
     }
 
@@ -78,16 +78,12 @@ impl Mask {
     /// The candidates of a window's word that are looked at.
     pub(super) fn word(&self, part: &Part<'_>, (window, word): (usize, usize), bits: &Bits) -> u64 {
         let asked = self.block(word).of(part, word, bits);
-        match (self, part.memtable) {
-            (Self::ByName(bar), Some(memtable)) => {
-                let live = bar.live.try_into().unwrap_or(u32::MAX);
-                let may_beat = memtable.with_sources(window * WINDOW + word * 64, asked, live);
-                match bar.place {
-                    Place::File => may_beat,
-                    Place::Folder => may_beat | part.plan.in_file(word, bits),
-                }
-            }
-            _ => asked,
+        let Self::ByName(bar, memtable) = self else { return asked };
+        let live = bar.live.try_into().unwrap_or(u32::MAX);
+        let may_beat = memtable.with_sources(window * WINDOW + word * 64, asked, live);
+        match bar.place {
+            Place::File => may_beat,
+            Place::Folder => may_beat | part.plan.in_file(word, bits),
         }
     }
 }
@@ -96,12 +92,9 @@ impl BlockMask {
     const ALL: Self = Self { in_file: true, in_folders: true };
     pub(super) const NONE: Self = Self { in_file: false, in_folders: false };
 
-    pub(super) fn of_block(part: &Part<'_>, bar: Option<Bar>, block: usize) -> Self {
+    pub(super) fn of_block(segment: &Segment, bar: Option<Bar>, block: usize) -> Self {
         let Some(Bar { place, live, hash_prefix }) = bar else { return Self::ALL };
-        let Some(segment) = part.segment else {
-            return Self { in_file: true, in_folders: place == Place::Folder };
-        };
-        if block * BLOCK >= part.names.len() {
+        if block * BLOCK >= segment.names().len() {
             return Self::NONE;
         }
         let can_pass = may_beat(segment.bound(block), live, hash_prefix);
@@ -125,7 +118,7 @@ impl BlockMask {
 }
 
 /// The most sources that a class has.
-const fn most_of(class: u8) -> u64 {
+pub(super) const fn most_of(class: u8) -> u64 {
     (1 << class) - 1
 }
 

@@ -35,7 +35,7 @@ impl Tally<'_> {
     /// The hits of some contents: where a core is free, half of them are made on it.
     fn hits_beside(&mut self, keys: &[ContentKey]) -> Vec<Hit> {
         let is_worth_it = keys.len() > HITS_ALONE;
-        let Some(core) = is_worth_it.then(|| self.search.state.cores.try_enter()).flatten() else {
+        let Some(helper) = is_worth_it.then(|| self.search.state.cores.try_enter()).flatten() else {
             return self.hits(keys).into_iter().flatten().collect();
         };
         // Every other one: the first have the most names.
@@ -43,7 +43,7 @@ impl Tally<'_> {
             [0, 1].map(|start| keys.iter().skip(start).step_by(2).copied().collect::<Vec<_>>());
         let mut beside = Self::new(self.search, self.query, self.after);
         let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
-        core.work_beside(|| firsts = self.hits(&first), || seconds = beside.hits(&second));
+        helper.work_beside(|| firsts = self.hits(&first), || seconds = beside.hits(&second));
         let mut seconds = seconds.into_iter();
         firsts.into_iter().flat_map(|hit| [hit, seconds.next().flatten()]).flatten().collect()
     }

@@ -9,14 +9,14 @@
 
 use std::cmp::Reverse;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use super::super::segments::{Bits, Memtable, Plan, STRETCH, Segment, Which};
-use super::cores::Core;
-use super::mask::Mask;
-use super::{Spent, Standing, Tally, WINDOWS_MAX};
+use super::cores::Helper;
+use super::mask::{Bar, Mask, most_of};
+use super::{Place, Spent, Standing, Tally, WINDOWS_MAX, limits};
 
 /// The first windows are a step each, since they have most of the page; other steps have [`STRETCH`].
 const FIRST_STEPS: usize = 4;
@@ -28,10 +28,29 @@ const WORTH_PART: usize = 32;
 pub(super) struct Part<'a> {
     pub(super) names: &'a [u32],
     pub(super) contents: &'a [u32],
-    /// What it is: a segment or a memtable.
-    pub(super) segment: Option<&'a Segment>,
-    pub(super) memtable: Option<&'a Memtable>,
+    pub(super) of: Of<'a>,
     pub(super) plan: Plan<'a>,
+}
+
+/// What a part is.
+#[derive(Clone, Copy)]
+pub(super) enum Of<'a> {
+    Segment(&'a Segment),
+    Memtable(&'a Memtable),
+}
+
+impl Part<'_> {
+    /// The first of some windows that may have something before the page's last, or their end; all may where names in a file's own
+    /// name stand before it however few have them.
+    fn next_above(&self, bar: Option<Bar>, windows: Range<usize>) -> usize {
+        match (bar, self.of) {
+            (Some(bar), Of::Segment(segment)) if bar.place == Place::File => {
+                let is_below = |window: &usize| most_of(segment.window_class(*window)) < bar.live;
+                windows.start + windows.take_while(is_below).count()
+            }
+            _ => windows.start,
+        }
+    }
 }
 
 /// Windows of parts by their places, to be taken some at a time.
@@ -75,7 +94,7 @@ impl<'a> Tally<'a> {
         let steps = Steps::of(&pieces);
         let helper = self.is_long(&pieces, &steps).then(|| self.search.state.cores.try_enter()).flatten();
         match helper {
-            Some(core) => self.look_beside(&core, &mut pieces, &steps),
+            Some(helper) => self.look_beside(&helper, &mut pieces, &steps),
             None => self.look_alone(&mut pieces, &steps),
         }
     }
@@ -98,18 +117,32 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Takes steps in this thread and in another, which looks through the new names first.
-    fn look_beside(&mut self, core: &Core<'_>, pieces: &mut [Part<'a>], steps: &Steps) {
-        let (shared, mut theirs) = (Shared::default(), pieces.to_vec());
+    /// Takes steps in this thread and in another. That looks through the new names first; where it comes late, this one does in
+    /// the end.
+    fn look_beside(&mut self, helper: &Helper<'_>, pieces: &mut [Part<'a>], steps: &Steps) {
+        let (shared, has_news, mut theirs) = (Shared::default(), AtomicBool::new(true), pieces.to_vec());
         let mut beside = Self::new(self.search, self.query, self.after);
+        let own = || {
+            let mut bits = Bits::default();
+            self.take_steps(pieces, steps, &mut bits, Some(&shared));
+            if has_news.swap(false, Ordering::Relaxed) {
+                self.spent = Spent::default(); // they are found in any case
+                self.look_through_all(&mut self.news(), &mut bits);
+            }
+        };
         let help = || {
             let mut bits = Bits::default();
-            beside.look_through_all(&mut beside.news(), &mut bits);
-            beside.spent = Spent::default(); // they are found in any case
+            if has_news.swap(false, Ordering::Relaxed) {
+                let mut news = beside.news();
+                beside.look_through_all(&mut news, &mut bits);
+                if news.iter().chain(&theirs).all(|part| part.plan.is_sure()) {
+                    beside.spent = Spent::default();
+                }
+            }
             beside.share(&shared, 0, Spent::default());
             beside.take_steps(&mut theirs, steps, &mut bits, Some(&shared));
         };
-        core.work_beside(|| self.take_steps(pieces, steps, &mut Bits::default(), Some(&shared)), help);
+        helper.work_beside(own, help);
         self.add(beside);
     }
 
@@ -119,7 +152,7 @@ impl<'a> Tally<'a> {
         let segments = text.segments.iter().map(|held| held.segment.as_ref()).filter_map(|segment| {
             let plan = segment.plan(self.query, kind)?;
             let (names, contents) = (segment.names(), segment.contents());
-            Some(Part { names, contents, segment: Some(segment), memtable: None, plan })
+            Some(Part { names, contents, of: Of::Segment(segment), plan })
         });
         let mut pieces: Vec<_> = segments.collect();
         pieces.sort_by_key(|part| Reverse(part.names.len()));
@@ -133,13 +166,13 @@ impl<'a> Tally<'a> {
         let memtables = memtables.filter_map(|memtable| {
             let plan = memtable.plan(self.query, kind)?;
             let (names, contents) = (memtable.names(), memtable.contents());
-            Some(Part { names, contents, segment: None, memtable: Some(memtable), plan })
+            Some(Part { names, contents, of: Of::Memtable(memtable), plan })
         });
         memtables.collect()
     }
 
-    /// Whether help is worth its start, and changes nothing: where every match is looked at, two could spend what there is to
-    /// spend before they know of each other that enough is counted.
+    /// Whether help is worth it, and changes no answer: where every match is looked at, two could spend what there is to spend
+    /// before they know of each other that enough is counted.
     fn is_long(&self, pieces: &[Part<'a>], steps: &Steps) -> bool {
         let names = pieces.iter().map(|part| part.plan.count()).fold(0, usize::saturating_add);
         let is_sure = self.asks_for_neighbours || pieces.iter().all(|part| part.plan.is_sure());
@@ -180,14 +213,17 @@ impl<'a> Tally<'a> {
     ) {
         part.plan.ask_within(&windows);
         let mut window = windows.start;
-        while let Some(next) = part.plan.next(window).filter(|next| *next < windows.end) {
-            window = next + 1;
-            if !self.may_go_on() {
-                return;
+        loop {
+            if !self.is_counting() {
+                // Most windows are passed over here, before their lists are read.
+                window = part.next_above(self.bar(), window..windows.end);
             }
+            let next = part.plan.next(window).filter(|next| *next < windows.end);
+            let Some(next) = next.filter(|_| self.may_go_on()) else { return };
+            window = next + 1;
             let (total, spent) = (self.total_alone(), self.spent);
-            self.look_into(part, next, bits);
-            if let Some(shared) = shared {
+            let is_any = self.look_into(part, next, bits);
+            if let Some(shared) = shared.filter(|_| is_any) {
                 self.share(shared, total, spent);
             }
         }
@@ -207,19 +243,22 @@ impl<'a> Tally<'a> {
         self.worst_of_all.clone_from(&known.worst);
     }
 
-    /// Looks into one window.
-    fn look_into(&mut self, part: &mut Part<'a>, window: usize, bits: &mut Bits) {
+    /// Looks into one window, and tells whether anything in it matches.
+    fn look_into(&mut self, part: &mut Part<'a>, window: usize, bits: &mut Bits) -> bool {
         // What is counted is looked for everywhere.
         let (mask, counts) = (Mask::of(part, self.bar(), window), self.is_counting());
-        let by_marks = part.segment.filter(|_| self.counts_by_marks());
+        let by_marks = match part.of {
+            Of::Segment(segment) => Some(segment).filter(|_| self.counts_by_marks()),
+            Of::Memtable(_) => None,
+        };
         let which = match (counts, by_marks) {
             (true, Some(_)) if mask.is_empty() => Which::Anywhere,
-            (false, _) if mask.is_empty() => return,
+            (false, _) if mask.is_empty() => return false,
             (false, _) if !mask.has_folders() => Which::InFile,
             _ => Which::All,
         };
         if !part.plan.fill(window, which, bits, self.scratch.get_or_insert_default()) {
-            return;
+            return false;
         }
         self.spent.windows += 1;
         let mask = Some(&mask).filter(|_| !counts);
@@ -227,15 +266,18 @@ impl<'a> Tally<'a> {
             Some(segment) => self.look_by_marks(part, segment, (window, which, mask), bits),
             None => self.look_at_all(part, (window, mask), bits),
         }
+        true
     }
 
     /// Adds what was found beside this one.
     fn add(&mut self, beside: Self) {
         self.worst_of_all = None; // what stands there is one of those that come now
         self.total += beside.total_alone();
-        self.seen.reserve(beside.seen.len());
-        for content in beside.seen {
-            self.total += u64::from(self.seen.insert(content));
+        if self.total <= limits::TOTAL_EXACT_MAX {
+            self.seen.reserve(beside.seen.len());
+            for content in beside.seen {
+                self.total += u64::from(self.seen.insert(content));
+            }
         }
         self.is_exact &= beside.is_exact;
         beside.best.into_iter().for_each(|(standing, content)| self.enter(standing, content));

@@ -1,8 +1,8 @@
 //! The table that new names come into: small, and quick to add to.
 //!
 //! All terms stand in one text, each between two NULs, so that ends and parts are found by looking through it, and short
-//! beginnings as well; terms whose first [`BEGINNING`] bytes may be the same are a chain. A term's names are a chain of chunks that
-//! grow, the newest first, so that those of a common term lie together.
+//! beginnings as well; terms whose first [`BEGINNING`] bytes may be the same are a chain. A term's names are in chunks that grow,
+//! each of which knows the one before it, so that those of a common term lie together.
 //!
 //! Invariants: names are numbered as they came. No term is in the text twice; a term has a name at most once. A name's class is at
 //! least that of its content's live sources, as long as every rise is told.
@@ -42,7 +42,7 @@ pub(in crate::embedded) struct Memtable {
     text: String,
     terms: Vec<Term>,
     /// Chains of terms by a hash of their first bytes.
-    beginnings: Vec<Beginning>,
+    beginnings: Vec<Chain>,
     /// Of each chunk: where the older one is, how many values there is room for, and these.
     chunks: Vec<u32>,
     /// Each term's hash and number.
@@ -62,13 +62,13 @@ struct Term {
     /// The values in that, and how many there is room for.
     used: u32,
     room: u32,
-    /// The one before it in its chain, [`NO_TERM`] where it is the first or in none.
-    like: u32,
+    /// The one that came into its chain before it, [`NO_TERM`] where it is the first or in none.
+    before: u32,
 }
 
 /// Terms that may begin in the same way.
 #[derive(Debug, Clone, Copy)]
-struct Beginning {
+struct Chain {
     newest: u32,
     count: u32,
 }
@@ -96,7 +96,7 @@ impl Default for Memtable {
             signatures: Vec::new(),
             text: String::from(BORDER),
             terms: Vec::new(),
-            beginnings: vec![Beginning { newest: NO_TERM, count: 0 }; BEGINNINGS],
+            beginnings: vec![Chain { newest: NO_TERM, count: 0 }; BEGINNINGS],
             chunks: vec![0],
             numbers: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -152,12 +152,12 @@ impl Memtable {
             None => {
                 let term = number(self.terms.len());
                 let start = number(self.text.len());
-                let mut like = NO_TERM;
+                let mut before = NO_TERM;
                 if let Some(chain) = chain_of(text).and_then(|chain| self.beginnings.get_mut(chain)) {
-                    like = std::mem::replace(&mut chain.newest, term);
+                    before = std::mem::replace(&mut chain.newest, term);
                     chain.count += 1;
                 }
-                self.terms.push(Term { start, newest: value, chunk: 0, used: 0, room: 0, like });
+                self.terms.push(Term { start, newest: value, chunk: 0, used: 0, room: 0, before });
                 self.text.push_str(text);
                 self.text.push(BORDER);
                 self.numbers.insert_unique(hash, (hash, term), |(hash, _)| *hash);
@@ -209,10 +209,10 @@ impl Memtable {
             + self.signatures.capacity() * 16
             + self.kinds.capacity()
             + self.classes.capacity()
-            + self.places.capacity() * 5;
+            + self.places.allocation_size();
         let terms =
             self.text.capacity() + self.terms.capacity() * size_of::<Term>() + self.numbers.capacity() * 20;
-        let chains = self.beginnings.capacity() * size_of::<Beginning>();
+        let chains = self.beginnings.capacity() * size_of::<Chain>();
         names + terms + chains + self.chunks.capacity() * 4
     }
 
@@ -296,7 +296,7 @@ impl Memtable {
                     if rest.is_some_and(|rest| rest.starts_with(text.as_bytes())) {
                         to.push(number);
                     }
-                    number = term.like;
+                    number = term.before;
                 }
             }
             None => self.add_having(&format!("{BORDER}{text}"), to),

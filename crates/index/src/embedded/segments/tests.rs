@@ -227,6 +227,29 @@ proptest! {
     }
 
     #[test]
+    fn new_names_with_so_many_sources_are_left(
+        live in prop::collection::vec(0_u32..70, 1..130), told in prop::collection::vec((0_u32..150, 0_u32..400), 0..40),
+        asked in 1_u32..300, names: u64,
+    ) {
+        let (mut table, mut most) = (Memtable::default(), live.clone());
+        let terms = NameTerms::of(&SharePath::parse("s/x").unwrap());
+        (0..).zip(&live).for_each(|(name, live)| table.add(name * 7, (name, *live), Kind::Data, &terms));
+        for (name, live) in told {
+            table.tell(name * 7, live);
+            most.get_mut(name as usize).into_iter().for_each(|most| *most = live.max(*most));
+        }
+        for first in [0, 64] {
+            let left = table.with_sources(first, names, asked);
+            prop_assert_eq!(left & !names, 0);
+            for (bit, most) in most.iter().skip(first).take(64).enumerate().filter(|(bit, _)| names >> bit & 1 == 1) {
+                let is_left = left >> bit & 1 == 1;
+                prop_assert!(is_left || *most < asked);
+                prop_assert!(!is_left || class_of(*most) >= class_of(asked));
+            }
+        }
+    }
+
+    #[test]
     fn damaged_bytes_are_refused_or_read_without_a_panic(
         corpus in corpus(40), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..9),
         cut in prop::option::of(any::<prop::sample::Index>()), query in QUERY,

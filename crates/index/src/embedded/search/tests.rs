@@ -1,0 +1,112 @@
+//! Searches in two threads beside searches in one: their answers must be the same.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use peerage_wire::api::{Announcement, BatchOrder, Change, Doors, SearchParams};
+use peerage_wire::{ContentHash, FileEntry, PeerId, ShareDigest, SharePath, limits};
+
+use super::super::Inner;
+use super::*;
+use crate::{Moment, Options};
+
+/// So many that a memtable's worth of them is a step, and a search that reads all names is cut short.
+const CONTENTS: u64 = 12_000;
+const MEMTABLE_NAMES: usize = 771;
+const PEERS: u8 = 8;
+
+/// Contents of one or two names, the more shared the smaller their number's divisors; the last are in no segment yet.
+fn filled() -> Inner {
+    let options = Options { memtable_names: Some(MEMTABLE_NAMES), ..Options::default() };
+    let inner = Inner::new(State::default(), None, &options);
+    for peer in 1..=PEERS {
+        let (id, doors) = (PeerId::from_bytes([peer; 32]), Doors::native(1));
+        let name = "anna".parse().unwrap();
+        let what = Announcement { name, doors, epoch: 1, digest: ShareDigest::default() };
+        inner.announce(id, &what, IpAddr::V4(Ipv4Addr::LOCALHOST), Moment::from_millis(0)).unwrap();
+        let files = (1..=CONTENTS).filter(|number| number.is_multiple_of(peer.into())).map(|number| {
+            let folder = if number % 3 == 0 && peer % 2 == 0 { "live common" } else { "live" };
+            let path = SharePath::parse(&format!("s/{folder}/old common song {number}.mp3")).unwrap();
+            let hash = ContentHash::of(&number.to_le_bytes());
+            Change::Add(FileEntry { path, size: number * 1_000, hash, modified: 0 })
+        });
+        let files: Vec<Change> = files.collect();
+        for (seq, batch) in (0..).zip(files.chunks(1_000)) {
+            inner.apply(id, BatchOrder { epoch: 1, seq }, batch.to_vec()).unwrap();
+        }
+        while inner.state.read().text.frozen.len() > 2 {
+            inner.flush();
+        }
+    }
+    inner
+}
+
+#[test]
+fn two_threads_find_what_one_finds() {
+    let inner = filled();
+    let mut state = inner.state.write();
+    assert!(
+        state.text.segments.len() > 5 && state.text.memtable.len() > 0,
+        "there is much to do, and something new"
+    );
+    for (q, most) in [
+        ("common", 1_000),
+        ("common", 10),
+        ("common live", 50),
+        ("comm", 50),
+        ("*ommo*", 50),
+        ("live common song -12", 300),
+        ("size:>300k common", 50),
+        ("size:3M..5M song type:audio", 50),
+        ("\"common live\" OR song", 50),
+        ("\"song 1\" OR \"live old\" common", 1_000),
+    ] {
+        let mut params = SearchParams { q: q.into(), limit: Some(most), ..SearchParams::default() };
+        for turn in 0..4 {
+            let [alone, beside] = [1, 2].map(|cores| {
+                state.cores = Cores::of(cores);
+                let page = state.search(&params).unwrap();
+                assert_eq!(state.cores.has_helped(), cores > 1, "{q}");
+                page
+            });
+            assert_eq!(alone, beside, "{q}, page {turn}");
+            params.cursor = alone.cursor;
+            if params.cursor.is_none() {
+                break;
+            }
+        }
+    }
+}
+
+/// A word that all names have, those of contents of two names among them, is counted until there are enough and no further.
+#[test]
+fn totals_are_exact_up_to_their_limit() {
+    let inner = filled();
+    let state = inner.state.read();
+    let total =
+        |q: &str| state.search(&SearchParams { q: q.into(), ..SearchParams::default() }).unwrap().total;
+    assert_eq!(total("song"), Total { value: limits::TOTAL_EXACT_MAX, exact: false });
+    assert_eq!(total("\"live common\""), Total { value: CONTENTS / 6, exact: true });
+    let least = CONTENTS - limits::TOTAL_EXACT_MAX + 1;
+    assert_eq!(total(&format!("song size:>={}", least * 1_000)).value, limits::TOTAL_EXACT_MAX);
+    assert!(total(&format!("song size:>={}", least * 1_000)).exact);
+    assert!(!total(&format!("song size:>={}", (least - 1) * 1_000)).exact);
+}
+
+#[test]
+fn a_core_is_given_back_whatever_happens_on_it() {
+    let cores = Cores::of(2);
+    let search = cores.enter();
+    let helper = cores.try_enter().unwrap();
+    assert!(cores.try_enter().is_none(), "both are taken");
+    let (mut own, mut theirs) = (None, None);
+    helper.work_beside(|| own = Some(thread::current().id()), || theirs = Some(thread::current().id()));
+    assert!(own.is_some() && theirs.is_some() && own != theirs);
+    let panics = || helper.work_beside(|| {}, || panic!("on purpose"));
+    assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+    drop(helper);
+    assert!(cores.try_enter().is_some());
+    drop(search);
+    assert!(Cores::of(1).try_enter().is_some(), "nobody searches");
+}
