@@ -26,7 +26,7 @@ use super::sources::{List, Sources};
 use crate::Moment;
 use crate::terms::NameTerms;
 
-/// Names in the memtable above which it is flushed: small enough that every search can look at all of it.
+/// Names in the memtable above which it is flushed: small enough that every search can ask all of it.
 pub(super) const MEMTABLE_NAMES: usize = 32_768;
 
 /// Everything.
