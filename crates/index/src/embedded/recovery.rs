@@ -251,8 +251,7 @@ impl State {
 
     fn prove_text(&self, store: &Path) -> DiskResult<()> {
         let text = &self.text;
-        let memtables = text.frozen.iter().map(AsRef::as_ref).chain([&text.memtable]);
-        let in_memory = memtables.map(|memtable| (memtable.names(), memtable.contents()));
+        let in_memory = text.memtables().map(|memtable| (memtable.names(), memtable.contents()));
         let in_segments = text.segments.iter().map(|held| (held.segment.names(), held.segment.contents()));
         let mut has = vec![false; self.names.slots() as usize];
         for (names, contents) in in_memory.chain(in_segments) {

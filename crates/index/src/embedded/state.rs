@@ -78,6 +78,13 @@ pub(super) struct Text {
     pub(super) dead_left: usize,
 }
 
+impl Text {
+    /// All memtables, the oldest first.
+    pub(super) fn memtables(&self) -> impl Iterator<Item = &Memtable> {
+        self.frozen.iter().map(AsRef::as_ref).chain([&self.memtable])
+    }
+}
+
 /// A segment, and the number of its file.
 #[derive(Debug, Clone)]
 pub(super) struct Held {
@@ -380,8 +387,7 @@ impl State {
         // Their classes rise with this one source.
         if let Some(content) = self.contents.get(key).filter(|content| content.live().is_power_of_two()) {
             for (name, _) in self.names.listed(content) {
-                let memtables = self.text.frozen.iter().map(AsRef::as_ref).chain([&self.text.memtable]);
-                memtables.for_each(|memtable| memtable.tell(name.into(), content.live()));
+                self.text.memtables().for_each(|memtable| memtable.tell(name.into(), content.live()));
             }
         }
         if self.text.makers > 0 {
@@ -425,11 +431,11 @@ impl State {
     pub(super) fn memory(&self) -> Memory {
         let text = &self.text;
         let segments: usize = text.segments.iter().map(|held| held.segment.memory_bytes()).sum();
-        let frozen: usize = text.frozen.iter().map(|memtable| memtable.memory_bytes()).sum();
+        let memtables: usize = text.memtables().map(Memtable::memory_bytes).sum();
         let mut memory = Memory {
             contents_bytes: self.contents.bytes() + self.claims.bytes(),
             names_bytes: self.names.bytes(),
-            text_bytes: (segments + frozen + text.memtable.memory_bytes()) as u64,
+            text_bytes: (segments + memtables) as u64,
             sources_bytes: self.sources.bytes(),
             shares_bytes: self.known_files * 8,
             peers_bytes: self.peers.bytes(),

@@ -162,8 +162,7 @@ impl<'a> Tally<'a> {
     /// New names.
     fn news(&self) -> Vec<Part<'a>> {
         let (text, kind) = (&self.search.state.text, self.search.filter.one_kind());
-        let memtables = text.frozen.iter().map(AsRef::as_ref).chain([&text.memtable]);
-        let memtables = memtables.filter_map(|memtable| {
+        let memtables = text.memtables().filter_map(|memtable| {
             let plan = memtable.plan(self.query, kind)?;
             let (names, contents) = (memtable.names(), memtable.contents());
             Some(Part { names, contents, of: Of::Memtable(memtable), plan })
