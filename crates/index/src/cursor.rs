@@ -1,7 +1,8 @@
 //! Cursors: where the next page begins, as text that a client passes back unread.
 //!
 //! A cursor holds the *place* of the last row (its key in the list's order), not a count of rows, so it stays good
-//! while rows come and go: no row is skipped or seen twice because of others. A search's also says which search it is of.
+//! while rows come and go: no row is skipped or seen twice because of others. A search's also says which search it is of,
+//! and what its first page showed where that was not sure to be the best.
 //! It is not signed: whoever makes one up begins somewhere else in a list that they may read anyway.
 
 use data_encoding::BASE64URL_NOPAD;
@@ -19,9 +20,8 @@ const CURSOR_BYTES_MAX: usize = 4 * limits::PATH_BYTES_MAX;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Cursor {
-    /// Of a search: of which, how its words were read, so that later pages read them in the same way, and the hit's
-    /// standing.
-    Search(Asked, Matched, Standing),
+    /// Of a search: of which, how its words were read, so that later pages read them in the same way, and which hits are left.
+    Search(Asked, Matched, Rest),
     /// Of the files.
     File(PeerId, SharePath),
     /// Of the peers.
@@ -31,6 +31,62 @@ pub(crate) enum Cursor {
 /// What a search asked for, in short: a cursor of another one begins at a place that means nothing here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Asked(u32);
+
+/// The hits of a search that are left for later pages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rest {
+    /// Those that stand behind this one, all where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) after: Option<Standing>,
+    /// But for these.
+    #[serde(default, skip_serializing_if = "Shown::is_empty")]
+    pub(crate) shown: Shown,
+}
+
+/// Contents that a first page showed which was cut short: others may belong before them. The beginnings of their hashes, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Shown(Vec<[u8; SHOWN_BYTES]>);
+
+/// So much of a hash tells a page's contents from all others.
+const SHOWN_BYTES: usize = 8;
+
+impl Shown {
+    pub(crate) fn of<'a>(hashes: impl Iterator<Item = &'a ContentHash>) -> Self {
+        let mut beginnings: Vec<_> = hashes.filter_map(beginning).collect();
+        beginnings.sort_unstable();
+        Self(beginnings)
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn has(&self, hash: &ContentHash) -> bool {
+        !self.is_empty() && beginning(hash).is_some_and(|beginning| self.0.binary_search(&beginning).is_ok())
+    }
+}
+
+fn beginning(hash: &ContentHash) -> Option<[u8; SHOWN_BYTES]> {
+    hash.as_bytes().first_chunk().copied()
+}
+
+impl From<Shown> for String {
+    fn from(shown: Shown) -> Self {
+        BASE64URL_NOPAD.encode(shown.0.as_flattened())
+    }
+}
+
+impl TryFrom<String> for Shown {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| Error::BadCursor)?;
+        let (beginnings, rest) = bytes.as_chunks();
+        let is_good = rest.is_empty() && beginnings.is_sorted();
+        if is_good { Ok(Self(beginnings.to_vec())) } else { Err(Error::BadCursor) }
+    }
+}
 
 impl Asked {
     /// The same on every page, however long each is.
@@ -70,11 +126,18 @@ mod tests {
         let hash = ContentHash::of(b"x");
         let longest = SharePath::parse(&vec!["\"".repeat(255); 16].join("/")).unwrap();
         let asked = Asked::of(&SearchParams::default());
+        let rank = Some(Standing::Rank(Place::Folder, Reverse(u64::MAX), hash));
+        let hashes: Vec<_> = (0..limits::HITS_DEFAULT).map(|at| ContentHash::of(&at.to_le_bytes())).collect();
+        let shown = Shown::of(hashes.iter());
+        assert!(hashes.iter().all(|hash| shown.has(hash)) && !shown.has(&hash));
+        let after = |standing| Rest { after: Some(standing), shown: Shown::default() };
         let cursors = [
-            Cursor::Search(asked, Matched::Typo, Standing::Rank(Place::Folder, Reverse(u64::MAX), hash)),
-            Cursor::Search(asked, Matched::Exact, Standing::Size(Reverse(0), hash)),
-            Cursor::Search(asked, Matched::Exact, Standing::Newest(Reverse(i64::MIN), hash)),
-            Cursor::Search(asked, Matched::Substring, Standing::Name(longest.clone().into(), hash)),
+            Cursor::Search(asked, Matched::Typo, Rest { after: rank.clone(), shown: Shown::default() }),
+            Cursor::Search(asked, Matched::Typo, Rest { after: rank, shown: shown.clone() }),
+            Cursor::Search(asked, Matched::Exact, Rest { after: None, shown }),
+            Cursor::Search(asked, Matched::Exact, after(Standing::Size(Reverse(0), hash))),
+            Cursor::Search(asked, Matched::Exact, after(Standing::Newest(Reverse(i64::MIN), hash))),
+            Cursor::Search(asked, Matched::Substring, after(Standing::Name(longest.clone().into(), hash))),
             Cursor::File(PeerId::from_bytes([7; 32]), longest),
             Cursor::Peer(PeerId::from_bytes([255; 32])),
         ];

@@ -36,6 +36,15 @@ impl Standing {
             Self::Newest(..) => Sort::Newest,
         }
     }
+
+    /// Of which content.
+    pub(crate) const fn hash(&self) -> &ContentHash {
+        match self {
+            Self::Rank(_, _, hash) | Self::Size(_, hash) | Self::Name(_, hash) | Self::Newest(_, hash) => {
+                hash
+            }
+        }
+    }
 }
 
 /// A path in the order in which people look for names: by the file's own name without regard to case and accents, then

@@ -7,7 +7,8 @@
 //! where they can tell, else one by one.
 //!
 //! **Budgets.** A search that would have to look at too much ends early and says that there is more: it is then of what it
-//! looked at, the most shared of each part, the largest part first. New names are asked in any case.
+//! looked at, the most shared first. New names are asked in any case. A first page that is content with less than a later one
+//! is not sure to have the best: the second begins anew, and leaves out what the first showed.
 //!
 //! Invariants: a page depends on nothing but what is registered and its parameters, unless a budget ended. A later page
 //! reads the words as the first did, even when something else would match by then.
@@ -40,7 +41,7 @@ use super::filter::Filter;
 use super::listing::page_rows;
 use super::segments::{Bits, Scratch, WINDOW, ones};
 use super::state::State;
-use crate::cursor::{Asked, Cursor};
+use crate::cursor::{Asked, Cursor, Rest};
 use crate::query::{Place, Plain, Query, lower_into};
 use crate::rank::{ByName, Standing};
 use crate::terms::NameTerms;
@@ -49,9 +50,9 @@ use crate::{Error, Result};
 /// Names looked at one by one, where every match must be: the order is none by sources, or a filter lets few through. Beyond
 /// it the answer is of the most shared ones, and says that there are more.
 const LOOKED_AT_MAX: usize = 200_000;
-/// What reading names may cost before a search is content with what it has: some milliseconds. Where no name can be left out,
-/// since the order is another than by sources, or where more is wanted than the first few, some tens: whoever turns pages wants
-/// to come to the end.
+/// What reading names may cost before a search is content with a full page: some milliseconds. Where the page is not full, where no
+/// name can be left out, since the order is another than by sources, or where more is wanted than the first few, some tens: whoever
+/// turns pages wants to come to the end.
 const READ_MAX: usize = 18_000;
 const READ_ALL_MAX: usize = LOOKED_AT_MAX;
 /// What one name costs where words side by side are asked for: where it is asked as it is, where its words are cut out, and
@@ -84,11 +85,12 @@ impl State {
                 let found = pages.into_iter().find(|page| page.total.value > 0);
                 Ok(found.unwrap_or_else(nothing))
             }
-            Some(Cursor::Search(asked, how, after))
-                if asked == search.asked && after.sort() == search.sort =>
+            Some(Cursor::Search(asked, how, rest))
+                if asked == search.asked
+                    && rest.after.as_ref().is_none_or(|after| after.sort() == search.sort) =>
             {
                 let query = query.read_as(how).ok_or(Error::BadCursor)?;
-                Ok(search.page(&query, how, Some(&after)))
+                Ok(search.page(&query, how, Some(&rest)))
             }
             Some(_) => Err(Error::BadCursor),
         }
@@ -109,8 +111,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn page(&self, query: &Query, how: Matched, after: Option<&Standing>) -> Page<Hit> {
-        let mut tally = Tally::new(self, query, after);
+    fn page(&self, query: &Query, how: Matched, rest: Option<&Rest>) -> Page<Hit> {
+        let mut tally = Tally::new(self, query, rest);
         match self.filter.few() {
             Some(contents) => contents.into_iter().for_each(|key| tally.look_at_content(key)),
             None => tally.look_through_the_text(),
@@ -132,8 +134,9 @@ struct Spent {
 struct Tally<'a> {
     search: &'a Search<'a>,
     query: &'a Query,
-    after: Option<&'a Standing>,
-    /// The best after `after`, one more than a page has.
+    /// What earlier pages left, where this is a later one.
+    rest: Option<&'a Rest>,
+    /// The best of what is left, one more than a page has.
     best: BTreeSet<(Standing, ContentKey)>,
     /// Contents of several names that were counted.
     seen: HashSet<ContentKey>,
@@ -152,8 +155,6 @@ struct Tally<'a> {
     worst_of_all: Option<Standing>,
     is_exact: bool,
     spent: Spent,
-    /// What reading names may cost.
-    read_max: usize,
     asks_for_neighbours: bool,
     plain: Option<Plain<'a>>,
     /// A path, lower-cased.
@@ -179,13 +180,11 @@ impl Spent {
 }
 
 impl<'a> Tally<'a> {
-    fn new(search: &'a Search<'a>, query: &'a Query, after: Option<&'a Standing>) -> Self {
-        let wants_few = search.sort == Sort::Rank && after.is_none() && search.most <= limits::HITS_DEFAULT;
+    fn new(search: &'a Search<'a>, query: &'a Query, rest: Option<&'a Rest>) -> Self {
         Self {
-            read_max: if wants_few { READ_MAX } else { READ_ALL_MAX },
             search,
             query,
-            after,
+            rest,
             best: BTreeSet::new(),
             seen: HashSet::new(),
             waiting: Vec::new(),
@@ -303,9 +302,25 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// Whether the first few of all are asked for.
+    fn wants_few(&self) -> bool {
+        let Search { sort, most, .. } = self.search;
+        *sort == Sort::Rank && self.rest.is_none() && *most <= limits::HITS_DEFAULT
+    }
+
+    /// What reading names may cost.
+    fn read_max(&self) -> usize {
+        if self.wants_few() && self.worst().is_some() { READ_MAX } else { READ_ALL_MAX }
+    }
+
+    /// The last of the pages before.
+    fn after(&self) -> Option<&'a Standing> {
+        self.rest.and_then(|rest| rest.after.as_ref())
+    }
+
     /// Whether there is budget left; where there is none, what is found is of the most shared.
     fn may_go_on(&mut self) -> bool {
-        let may = !self.spent.is_all(self.read_max);
+        let may = !self.spent.is_all(self.read_max());
         self.is_exact &= may;
         may
     }
@@ -380,7 +395,7 @@ impl<'a> Tally<'a> {
         let rank = |place| Standing::Rank(place, Reverse(u64::from(content.live())), content.hash);
         match self.search.sort {
             // It was shown before, wherever it matches.
-            Sort::Rank if self.after.is_some_and(|after| rank(Place::Folder) <= *after) => None,
+            Sort::Rank if self.after().is_some_and(|after| rank(Place::Folder) <= *after) => None,
             // Where it stands better by another name, that name is looked at as well.
             Sort::Rank if self.worst().is_some_and(|worst| *worst < rank(place)) => None,
             Sort::Rank if is_only || place == Place::File => Some(rank(place)),
@@ -420,8 +435,9 @@ impl<'a> Tally<'a> {
     }
 
     fn enter(&mut self, standing: Standing, content: ContentKey) {
-        let is_too_early = self.after.is_some_and(|after| standing <= *after);
-        if is_too_early || self.worst().is_some_and(|worst| *worst <= standing) {
+        let is_too_early = self.after().is_some_and(|after| standing <= *after);
+        let was_shown = self.rest.is_some_and(|rest| rest.shown.has(standing.hash()));
+        if is_too_early || was_shown || self.worst().is_some_and(|worst| *worst <= standing) {
             return;
         }
         self.best.insert((standing, content));

@@ -84,6 +84,13 @@ fn a_new_file_is_found_where_a_long_search_is_cut_short() {
 }
 
 #[test]
+fn pages_after_one_that_is_cut_short_have_all_the_rest() {
+    story::pages_after_one_that_is_cut_short_have_all_the_rest(&Index::embedded());
+    let options = Options { memtable_names: Some(700), ..Options::default() };
+    story::pages_after_one_that_is_cut_short_have_all_the_rest(&Index::in_memory(&options));
+}
+
+#[test]
 fn pages_of_many_names_are_the_best_of_them() {
     many::pages_of_many_names_are_the_best_of_them(32_768);
 }

@@ -1,8 +1,10 @@
 //! The story, a chapter a function: a peer joins, is found, is joined by others, leaves, and comes back.
 
+use std::collections::HashSet;
+
 use peerage_index::{Error, Index};
 use peerage_wire::api::{BatchOrder, Change, Heartbeat, Hit, ListParams, Matched, SearchParams, Sort, Stats};
-use peerage_wire::{Kind, limits};
+use peerage_wire::{Kind, SharePath, limits};
 
 use super::fixture::*;
 
@@ -460,14 +462,13 @@ pub(crate) fn what_can_not_be_read_is_refused(index: &Index) {
     }
 }
 
-pub(crate) fn a_new_file_is_found_where_a_search_is_cut_short(index: &Index) {
-    /// Contents, and names of each: reading them all is more than a search does.
-    const MANY: (usize, usize) = (420, 50);
+/// Contents of very many names, registered by the first peer: reading them all is more than a search does for its first page.
+fn old_photos(index: &Index) -> (Peer, SearchParams) {
     let names = |content: usize| {
         let name = move |number: usize| format!("s/old photos/{content}/{number}.txt");
-        (0..MANY.1).map(move |number| file(&name(number), &content.to_string(), 1))
+        (0..50).map(move |number| file(&name(number), &content.to_string(), 1))
     };
-    let files: Vec<_> = (0..MANY.0).flat_map(names).collect();
+    let files: Vec<_> = (0..OLD_PHOTOS).flat_map(names).collect();
     let mut anna = Peer::new(1, "anna");
     anna.announce(index, at(0)).unwrap();
     for batch in files.chunks(limits::BATCH_CHANGES_MAX) {
@@ -476,11 +477,53 @@ pub(crate) fn a_new_file_is_found_where_a_search_is_cut_short(index: &Index) {
     index.settle().unwrap();
     let photos = query("\"old photos\"");
     assert!(!index.search(&photos).unwrap().total.exact, "it is cut short");
+    (anna, photos)
+}
+
+const OLD_PHOTOS: usize = 420;
+
+pub(crate) fn a_new_file_is_found_where_a_search_is_cut_short(index: &Index) {
+    let (mut anna, photos) = old_photos(index);
     for sort in [Sort::Newest, Sort::Name] {
         let total = index.search(&SearchParams { sort: Some(sort), ..photos.clone() }).unwrap().total;
-        assert_eq!((total.value, total.exact), (MANY.0 as u64, true), "an order reads more");
+        assert_eq!((total.value, total.exact), (OLD_PHOTOS as u64, true), "an order reads more");
     }
     anna.register(index, &[file("s/new/old photos.txt", "new", 1)]).unwrap();
     assert!(!index.search(&photos).unwrap().total.exact, "it still is");
     assert_eq!(found(index, &photos)[0], "s/new/old photos.txt");
+}
+
+/// What a first page left out that was cut short is on the next, before what stands behind it; nothing comes twice.
+pub(crate) fn pages_after_one_that_is_cut_short_have_all_the_rest(index: &Index) {
+    /// More than a page.
+    const MORE: usize = 60;
+    let (mut anna, mut photos) = old_photos(index);
+    let more: Vec<_> = (0..MORE)
+        .map(|number| file(&format!("s/more/old photos {number}.txt"), &format!("+{number}"), 1))
+        .collect();
+    anna.register(index, &more).unwrap();
+    index.settle().unwrap();
+    let mut shown = Vec::new();
+    loop {
+        let page = index.search(&photos).unwrap();
+        let is_first = shown.is_empty();
+        assert_eq!(page.total.exact, !is_first);
+        assert!(is_first || page.total.value == (OLD_PHOTOS + MORE) as u64);
+        shown.extend(page.hits.into_iter().map(|hit| hit.names[0].clone()));
+        photos.cursor = page.cursor;
+        if photos.cursor.is_none() {
+            break;
+        }
+    }
+    let is_of_more = |name: &SharePath| name.as_str().starts_with("s/more/");
+    let first = limits::HITS_DEFAULT;
+    let best = shown.iter().filter(|name| is_of_more(name)).count();
+    assert_eq!((shown.len(), best), (OLD_PHOTOS + MORE, MORE));
+    let on_first = shown[..first].iter().filter(|name| is_of_more(name)).count();
+    assert!(on_first < first, "the first page does not know the best");
+    assert!(
+        shown[first..first + MORE - on_first].iter().all(is_of_more),
+        "the best come as soon as they are known"
+    );
+    assert_eq!(shown.iter().collect::<HashSet<_>>().len(), shown.len());
 }

@@ -138,11 +138,15 @@ impl Store {
         // Every other time the opening itself finds what was torn.
         let is_fresh = self.peers.iter().any(|peer| peer.epoch == 0);
         let checked = (dice.percent(50) || is_fresh).then(|| Index::check(&self.dir()).unwrap());
-        let options = Options { memtable_names: Some(3), ..Options::default() };
-        let index = Index::open(&self.dir(), &options, &|_| {}).unwrap();
         let possible = told.possible(&self.peers);
-        for (peer, possible) in possible.iter().enumerate() {
-            let found = resolve(&index, peer, possible);
+        let lefts: Vec<_> = possible
+            .iter()
+            .enumerate()
+            .map(|(peer, possible)| how_it_left(&self.dir(), peer, possible))
+            .collect();
+        let index = open(&self.dir());
+        for ((peer, possible), left) in possible.iter().enumerate().zip(lefts) {
+            let found = resolve(&index, peer, possible, left);
             seen.last_words_there += u64::from(found + 1 == possible.len() && found > 0);
             self.peers[peer] = possible[found].clone();
         }
@@ -170,10 +174,7 @@ impl Store {
     pub(crate) fn look_again(kept: &Path, dice: &mut Dice) {
         let end = Killed::new();
         let dir = end.dir().join("store");
-        std::fs::create_dir(&dir).unwrap();
-        for file in kept.read_dir().unwrap().map(Result::unwrap) {
-            std::fs::copy(file.path(), dir.join(file.file_name())).unwrap();
-        }
+        copy(kept, &dir);
         let peers = Orders::read(&kept.join("orders")).peers();
         let mut store = Self { end: Box::new(end), peers, desk: scratch() };
         store.judge(dice, &kept.join("journal"));
@@ -249,8 +250,40 @@ impl Store {
     }
 }
 
-/// Which of the ways a peer may stand is the one that the index knows.
-fn resolve(index: &Index, peer: usize, possible: &[Standing]) -> usize {
+fn open(dir: &Path) -> Index {
+    let options = Options { memtable_names: Some(3), ..Options::default() };
+    Index::open(dir, &options, &|_| {}).unwrap()
+}
+
+/// Copies the files of a folder to a new one.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for file in from.read_dir().unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+/// With which of several lots of files a peer may have left that a store knows: an index tells nothing of one who left but
+/// whether it comes back with the files that it had. Each lot is tried with a copy.
+fn how_it_left(store: &Path, peer: usize, possible: &[Standing]) -> Option<usize> {
+    let lefts = || possible.iter().enumerate().rev().filter(|(_, standing)| !standing.is_here());
+    let (_, last) = lefts().next()?;
+    if lefts().all(|(_, standing)| standing.digest() == last.digest()) {
+        return None;
+    }
+    let is_it = |standing: &Standing| {
+        let scratch = scratch();
+        let copied = scratch.path().join("store");
+        copy(store, &copied);
+        let index = open(&copied);
+        let what = said(peer, u64::MAX, standing.digest());
+        !index.announce(id(peer), &what, SEEN_IP, at(0)).unwrap().resync
+    };
+    lefts().find(|(_, standing)| is_it(standing)).map(|(at, _)| at)
+}
+
+/// Which of the ways a peer may stand is the one that the index knows; where it left, how.
+fn resolve(index: &Index, peer: usize, possible: &[Standing], left: Option<usize>) -> usize {
     let mut refused = Vec::new();
     for standing in possible.iter().rev().filter(|standing| standing.is_here()) {
         let beat = Heartbeat { epoch: standing.epoch, digest: Some(standing.digest()) };
@@ -263,8 +296,8 @@ fn resolve(index: &Index, peer: usize, possible: &[Standing]) -> usize {
             Err(error) => panic!("{error}"),
         }
     }
-    let away = possible.iter().rposition(|standing| !standing.is_here());
-    away.unwrap_or_else(|| {
+    let away = || possible.iter().rposition(|standing| !standing.is_here());
+    left.or_else(away).unwrap_or_else(|| {
         let stats = index.stats();
         panic!("peer {peer} stands as it never did ({refused:?}; {stats:?}). It may stand: {possible:#?}")
     })

@@ -162,7 +162,7 @@ impl<'a> Tally<'a> {
             unsure.flat_map(|(word, unsure)| ones(unsure).map(move |bit| window * WINDOW + word * 64 + bit));
         let names = at.filter_map(|at| part.names.get(at)).map(|name| NameKey::from(*name));
         let cost = if self.asks_for_neighbours { READ_PLAIN } else { READ_ELSE };
-        let names = names.take(self.read_max.saturating_sub(self.spent.read) / cost);
+        let names = names.take(self.read_max().saturating_sub(self.spent.read) / cost);
         self.search.state.warm_names(&names.collect::<Vec<_>>());
     }
 

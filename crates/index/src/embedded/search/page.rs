@@ -10,7 +10,7 @@ use peerage_wire::limits;
 use super::super::arena::{ContentKey, NameKey, PeerKey};
 use super::super::state::State;
 use super::Tally;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Rest, Shown};
 use crate::query::{Highlighter, Place};
 use crate::rank::{self, Standing};
 
@@ -22,14 +22,23 @@ impl Tally<'_> {
         let mut best: Vec<(Standing, ContentKey)> = std::mem::take(&mut self.best).into_iter().collect();
         let has_more = best.len() > self.search.most;
         best.truncate(self.search.most);
-        let last = best.last().filter(|_| has_more);
-        let asked = self.search.asked;
-        let cursor = last.and_then(|(standing, _)| Cursor::Search(asked, how, standing.clone()).to_text());
+        let rest = has_more.then(|| self.rest_after(&best));
+        let cursor = rest.and_then(|rest| Cursor::Search(self.search.asked, how, rest).to_text());
         let keys: Vec<ContentKey> = best.into_iter().map(|(_, key)| key).collect();
         let hits = self.hits_beside(&keys);
         let exact = self.is_exact && self.total <= limits::TOTAL_EXACT_MAX;
         let total = Total { value: self.total.min(limits::TOTAL_EXACT_MAX), exact };
         Page { total, hits, cursor, matched: Some(how) }
+    }
+
+    /// What a page leaves. Where the first was cut short, others may belong before what it shows.
+    fn rest_after(&self, page: &[(Standing, ContentKey)]) -> Rest {
+        let standings = || page.iter().map(|(standing, _)| standing);
+        if self.wants_few() && !self.is_exact {
+            return Rest { after: None, shown: Shown::of(standings().map(Standing::hash)) };
+        }
+        let shown = self.rest.map(|rest| rest.shown.clone()).unwrap_or_default();
+        Rest { after: standings().next_back().cloned(), shown }
     }
 
     /// The hits of some contents: where a core is free, half of them are made on it.
@@ -41,7 +50,7 @@ impl Tally<'_> {
         // Every other one: the first have the most names.
         let [first, second] =
             [0, 1].map(|start| keys.iter().skip(start).step_by(2).copied().collect::<Vec<_>>());
-        let mut beside = Self::new(self.search, self.query, self.after);
+        let mut beside = Self::new(self.search, self.query, self.rest);
         let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
         helper.work_beside(|| firsts = self.hits(&first), || seconds = beside.hits(&second));
         let mut seconds = seconds.into_iter();

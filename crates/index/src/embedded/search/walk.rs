@@ -1,4 +1,4 @@
-//! The way through the text index: its parts, the largest first, and their windows from the front.
+//! The way through the text index: some windows of a part at a time, those with the most shared contents first.
 //!
 //! A search that has much before it is helped by a second thread, where there is a core that no search uses ([`Cores`](super::Cores)):
 //! both take some windows at a time from the same list, and what they found is put together.
@@ -40,6 +40,16 @@ pub(super) enum Of<'a> {
 }
 
 impl Part<'_> {
+    /// The class that no name of some windows goes beyond.
+    fn class(&self, windows: &Range<usize>) -> u8 {
+        match self.of {
+            Of::Segment(segment) => {
+                windows.clone().map(|window| segment.window_class(window)).max().unwrap_or(0)
+            }
+            Of::Memtable(_) => u8::MAX,
+        }
+    }
+
     /// The first of some windows that may have something before the page's last, or their end; all may where names in a file's own
     /// name stand before it however few have them.
     fn next_above(&self, bar: Option<Bar>, windows: Range<usize>) -> usize {
@@ -72,15 +82,25 @@ struct Known {
 type Shared = Mutex<Known>;
 
 impl Steps {
+    /// Those with the most shared contents first, and in a part from the front on.
     fn of(parts: &[Part<'_>]) -> Self {
         let steps = |(at, part): (usize, &Part<'_>)| {
             let windows = part.plan.windows();
             let firsts = if at == 0 { FIRST_STEPS.min(windows) } else { 0 };
             let others = (firsts..windows).step_by(STRETCH);
             let others = others.map(move |window| window..(window + STRETCH).min(windows));
-            (0..firsts).map(|window| window..window + 1).chain(others).map(move |step| (at, step))
+            let steps = (0..firsts).map(|window| window..window + 1).chain(others);
+            let mut least = u8::MAX;
+            let ranked = steps.map(|windows| {
+                least = least.min(part.class(&windows));
+                (Reverse(least), (at, windows))
+            });
+            ranked.collect::<Vec<_>>()
         };
-        Self { all: parts.iter().enumerate().flat_map(steps).collect(), next: AtomicUsize::new(0) }
+        let mut ranked: Vec<_> = parts.iter().enumerate().flat_map(steps).collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        let all = ranked.into_iter().map(|(_, step)| step).collect();
+        Self { all, next: AtomicUsize::new(0) }
     }
 
     fn take(&self) -> Option<(usize, Range<usize>)> {
@@ -121,7 +141,7 @@ impl<'a> Tally<'a> {
     /// the end.
     fn look_beside(&mut self, helper: &Helper<'_>, pieces: &mut [Part<'a>], steps: &Steps) {
         let (shared, has_news, mut theirs) = (Shared::default(), AtomicBool::new(true), pieces.to_vec());
-        let mut beside = Self::new(self.search, self.query, self.after);
+        let mut beside = Self::new(self.search, self.query, self.rest);
         let own = || {
             let mut bits = Bits::default();
             self.take_steps(pieces, steps, &mut bits, Some(&shared));
