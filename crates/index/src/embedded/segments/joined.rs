@@ -12,7 +12,7 @@ use super::bits::{Asked, Bits};
 use super::neighbours::{Signature, Signatures};
 use super::plan::furthest;
 use super::postings::window_of;
-use super::union::{Union, Which};
+use super::union::{Union, Which, keep};
 use super::{STRETCH, WINDOW, WINDOW_WORDS};
 
 /// A smallest set of more than this part of the names, and more than a few, is read as bits.
@@ -143,23 +143,23 @@ impl<'a> Joined<'a> {
         self.position = 0;
         values.clear();
         let Some((smallest, others)) = sets.split_first_mut() else { return };
-        smallest.read(windows, which, |some| values.extend(some.iter().filter(|value| which.has(**value))));
+        smallest.read(windows, which, |some| values.extend_from_slice(some));
+        leave(values, which);
         for other in others {
             let Some(windows) = windows_of(values, windows) else { return values.clear() };
-            other.read_maps(&windows, values, |value| found.push(value));
+            other.read_maps(values, found);
             if other.has_lists() {
                 marked.mark(values, &windows);
                 other.read(&windows, which, |some| marked.find(some, found));
                 marked.clear(values);
             }
-            found.retain(|value| which.has(*value));
+            leave(found, which);
             std::mem::swap(values, found);
             found.clear();
         }
-        values.retain(|value| {
-            let name = (value >> 1) as usize;
-            pairs.iter().all(|(signatures, pair)| signatures.may_have(*pair, name))
-        });
+        for (signatures, pair) in pairs.iter() {
+            values.retain(|value| signatures.may_have(*pair, (value >> 1) as usize));
+        }
         if !values.is_sorted() {
             values.sort_unstable();
         }
@@ -171,8 +171,20 @@ impl<'a> Joined<'a> {
     }
 }
 
-/// Of some windows those from that of the first value to that of the last; a damaged list may have others.
+/// Leaves those of some values that are asked for.
+fn leave(values: &mut Vec<u32>, which: Which) {
+    if which == Which::InFile {
+        values.retain(|value| which.has(*value));
+    }
+}
+
+/// Of some windows those from that of the first value to that of the last, where there are few; a damaged list may have others.
 fn windows_of(values: &[u32], windows: &Range<usize>) -> Option<Range<usize>> {
+    /// More have hardly a window before or behind them.
+    const FEW: usize = 64;
+    if values.len() > FEW {
+        return Some(windows.clone());
+    }
     let (first, last) = (values.iter().min()?, values.iter().max()?);
     let these = window_of(*first).max(windows.start)..(window_of(*last) + 1).min(windows.end);
     (!these.is_empty()).then_some(these)
@@ -204,12 +216,15 @@ impl Marked {
 
     /// Adds those of some values whose names are marked, in the file's own name where both are.
     fn find(&self, values: &[u32], found: &mut Vec<u32>) {
-        let has = |bits: &[u64], at: usize| bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
-        for value in values {
-            let at = self.place(*value);
-            if has(&self.anywhere, at) {
-                found.push(value & !u32::from(!has(&self.in_file, at)));
-            }
+        let bit = |bits: &[u64], value: u32| {
+            let at = self.place(value);
+            let word = bits.get(at / 64).copied().unwrap_or_default();
+            u32::from(word >> (at % 64) & 1 == 1)
+        };
+        let start = found.len();
+        keep(values, found, |value| bit(&self.anywhere, value));
+        for value in found.get_mut(start..).unwrap_or_default() {
+            *value &= !1 | bit(&self.in_file, *value);
         }
     }
 

@@ -4,7 +4,6 @@
 //!
 //! Invariant: windows are asked for in ascending order, until rewound.
 
-use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -170,28 +169,19 @@ impl<'a> Union<'a> {
         }
     }
 
-    /// Gives those of some values of some windows whose names bitmaps have, in the file's own name where both are; each once,
-    /// however many bitmaps have it.
-    pub(super) fn read_maps(&self, windows: &Range<usize>, values: &[u32], mut take: impl FnMut(u32)) {
-        /// Where more values a window are looked for, nearly all of a bitmap is read: all at once it comes sooner.
-        const MANY: usize = 16;
+    /// Adds those of some values whose names bitmaps have, in the file's own name where both are; each once, however many bitmaps
+    /// have it.
+    pub(super) fn read_maps(&self, values: &[u32], found: &mut Vec<u32>) {
         if self.maps.is_empty() {
             return;
         }
-        if values.len() > windows.len() * MANY {
-            for (anywhere, _) in &self.maps {
-                let words = anywhere.get(windows.start * WINDOW_WORDS..).unwrap_or_default();
-                let words = words.iter().take(windows.len() * WINDOW_WORDS);
-                black_box(words.fold(0, |all, word| all ^ word));
-            }
-        }
-        for value in values {
-            let at = (value >> 1) as usize;
-            let is_set = |map: &[u64]| map.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
-            if self.maps.iter().any(|(anywhere, _)| is_set(anywhere)) {
-                let is_in_file = value & 1 == 1 && self.maps.iter().any(|(_, in_file)| is_set(in_file));
-                take(value & !1 | u32::from(is_in_file));
-            }
+        let start = found.len();
+        keep(values, found, |value| {
+            self.maps.iter().fold(0, |bit, (anywhere, _)| bit | bit_of(anywhere, value))
+        });
+        for value in found.get_mut(start..).unwrap_or_default() {
+            let in_file = self.maps.iter().fold(0, |bit, (_, in_file)| bit | bit_of(in_file, *value));
+            *value &= !1 | in_file;
         }
     }
 
@@ -300,6 +290,27 @@ fn add_words(
         in_file.iter_mut().zip(file).for_each(|(to, word)| *to |= word);
     }
     all != 0
+}
+
+/// Adds those of some values for which a bit is given. Nothing is decided on the way: what is read for one value comes while the
+/// next are looked at, wherever in memory it is.
+pub(super) fn keep(values: &[u32], to: &mut Vec<u32>, bit: impl Fn(u32) -> u32) {
+    const ROOM: usize = 64;
+    for values in values.chunks(ROOM) {
+        let (mut kept, mut count) = ([0; ROOM], 0);
+        for value in values {
+            kept[count % ROOM] = *value;
+            count += bit(*value) as usize;
+        }
+        to.extend_from_slice(kept.get(..count).unwrap_or_default());
+    }
+}
+
+/// The bit of a value's name in a bitmap, nought behind its end.
+fn bit_of(map: &[u64], value: u32) -> u32 {
+    let at = (value >> 1) as usize;
+    let word = map.get(at / 64).copied().unwrap_or_default();
+    u32::from(word >> (at % 64) & 1 == 1)
 }
 
 /// Puts values in the order of their windows. Within a window no order is needed, so that many are only counted.
