@@ -37,13 +37,6 @@ impl Default for Bits {
     }
 }
 
-/// Words of a line of memory.
-const LINE: usize = 8;
-
-fn and_line(to: &mut [u64; LINE], line: &[u64; LINE]) {
-    to.iter_mut().zip(line).for_each(|(to, word)| *to &= word);
-}
-
 /// What is asked of a window.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
@@ -75,15 +68,21 @@ impl Bits {
         }
     }
 
-    /// All names, for sure and in the file's own name: bitmaps leave some of them.
-    pub(super) fn set_all(&mut self, asked: Asked) {
-        self.anywhere.fill(u64::MAX);
+    /// The names that a bitmap has, for sure and in the file's own name, and whether there are any.
+    pub(super) fn set_map(&mut self, map: &[u64], asked: Asked) -> bool {
+        let mut left = 0;
+        for (to, word) in self.anywhere.iter_mut().zip(map) {
+            *to = *word;
+            left |= *word;
+        }
+        self.anywhere.iter_mut().skip(map.len()).for_each(|word| *word = 0);
         if asked.places() {
             self.in_file.fill(u64::MAX);
         }
         if asked.checks {
             self.check.fill(0);
         }
+        left != 0
     }
 
     pub(super) fn clear(&mut self, asked: Asked) {
@@ -141,30 +140,15 @@ impl Bits {
         is_any
     }
 
-    /// Leaves what bitmaps have as well, wherever, and tells whether anything is left. All of them at once, a line of memory at a
-    /// time: then they are read from memory at the same time.
-    pub(super) fn and_maps(&mut self, maps: &[&[u64]]) -> bool {
-        let mut left = [0; LINE];
-        for (at, to) in self.anywhere.as_chunks_mut::<LINE>().0.iter_mut().enumerate() {
-            for map in maps {
-                match map.as_chunks::<LINE>() {
-                    (lines, _) if at < lines.len() => and_line(to, &lines[at]),
-                    (lines, rest) => {
-                        let mut line = [0; LINE];
-                        let rest = if at == lines.len() { rest } else { &[] };
-                        line.iter_mut().zip(rest).for_each(|(to, word)| *to = *word);
-                        and_line(to, &line);
-                    }
-                }
-            }
-            left.iter_mut().zip(to).for_each(|(left, word)| *left |= *word);
-        }
-        left != [0; LINE]
-    }
-
-    /// The same of one.
+    /// Leaves what a bitmap has as well, wherever, and tells whether anything is left.
     pub(super) fn and_anywhere(&mut self, map: &[u64]) -> bool {
-        self.and_maps(&[map])
+        let mut left = 0;
+        for (to, word) in self.anywhere.iter_mut().zip(map) {
+            *to &= word;
+            left |= *to;
+        }
+        self.anywhere.iter_mut().skip(map.len()).for_each(|word| *word = 0);
+        left != 0
     }
 
     /// Leaves in the files' own names what a bitmap has, reading of it only where there are names.

@@ -55,8 +55,6 @@ pub(in crate::embedded) struct Plan<'a> {
     /// Which names have the words of the bitmaps that the last window was asked of in the file's own name: not asked before
     /// it has to be known ([`Plan::in_file`]).
     in_file: Vec<&'a [u64]>,
-    /// The bitmaps of a window that all must be in.
-    maps: Vec<&'a [u64]>,
 }
 
 /// What a plan puts together on the way; one for all plans of a thread.
@@ -129,8 +127,8 @@ impl<'a> Plan<'a> {
             && runs().all(|run| !matches!(run.certainty, Certainty::SureOf(_)));
         let count = clauses.first().map_or(names, count_of);
         let joined = join(&mut clauses, names);
-        let (in_file, maps) = (Vec::new(), Vec::new());
-        Some(Self { names, kind, count, clauses, joined, without, is_sure, is_simple, in_file, maps })
+        let in_file = Vec::new();
+        Some(Self { names, kind, count, clauses, joined, without, is_sure, is_simple, in_file })
     }
 
     /// How many windows the piece has.
@@ -241,32 +239,24 @@ impl<'a> Plan<'a> {
 
     /// Gives the names of a window that all clauses have, and whether there may be any.
     fn fill_clauses(&mut self, asked: Asked, bits: &mut Bits, scratch: &mut Scratch) -> bool {
-        let Self { clauses, in_file, maps, is_sure, names, .. } = self;
-        maps.clear();
+        let Self { clauses, in_file, is_sure, names, .. } = self;
         let Scratch { clause, run, set, .. } = scratch;
         bits.touched = None;
         if *is_sure && !bits.is_sure {
             bits.check.fill(0); // it was of another plan
         }
         bits.is_sure = *is_sure;
-        let mut is_first = true;
-        for runs in clauses.iter_mut() {
+        for (at, runs) in clauses.iter_mut().enumerate() {
             if let Some((anywhere, file)) = as_map(runs, asked.window) {
                 in_file.push(file);
-                maps.push(if asked.which == Which::InFile { file } else { anywhere });
+                let map = if asked.which == Which::InFile { file } else { anywhere };
+                if !(if at == 0 { bits.set_map(map, asked) } else { bits.and_anywhere(map) }) {
+                    return false;
+                }
                 continue;
             }
-            let to = if is_first { &mut *bits } else { &mut *clause };
-            if !fill_any(runs, *names, asked, to, [run, set]) || !is_first && !bits.and(clause, asked) {
-                return false;
-            }
-            is_first = false;
-        }
-        if !maps.is_empty() {
-            if is_first {
-                bits.set_all(asked);
-            }
-            if !bits.and_maps(maps) {
+            let to = if at == 0 { &mut *bits } else { &mut *clause };
+            if !fill_any(runs, *names, asked, to, [run, set]) || at > 0 && !bits.and(clause, asked) {
                 return false;
             }
         }
