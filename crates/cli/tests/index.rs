@@ -198,6 +198,7 @@ fn a_full_index_goes_on_answering_and_its_peers_say_so_once() {
     assert_eq!(net.stop_index(), Some(0));
     let address = net.url.trim_start_matches("http://").to_owned();
     let index = Running::start(net.index_command(&["--listen", &address, "--memory-max", "1"]));
+    index.wait_for("warning: a ceiling of 1 B leaves room for hardly any files");
     index.wait_for("index ready at ");
     net.wait_until_found("kept", true);
     let more = net.folder("more");

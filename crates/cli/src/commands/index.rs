@@ -23,6 +23,8 @@ use crate::print::{put, put_json, say};
 
 /// The store's folder in the home.
 const STORE: &str = "index";
+/// Bytes below which a ceiling is more likely a number whose unit was forgotten: some thousand files fit.
+const MEMORY_USEFUL_MIN: u64 = 1 << 20;
 /// How often a long opening is told.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
@@ -37,6 +39,11 @@ pub(crate) async fn run(home: &Path, args: IndexArgs) -> Outcome {
     let home = Home::open(home).map_err(of_home)?;
     let _lock = lock(&home)?;
     let store = home.state_file(STORE);
+    if let Some(bytes) = args.memory_max.filter(|bytes| *bytes < MEMORY_USEFUL_MIN) {
+        say(format_args!(
+            "warning: a ceiling of {bytes} B leaves room for hardly any files\nhint: `--memory-max 14G` is 14 GiB"
+        ));
+    }
     let options = Options { memory_max_bytes: args.memory_max, ..Options::default() };
     say(format_args!("reading the index in `{}`", store.display()));
     let opening = Opening::new(move |progress| Index::open(&store, &options, progress));
