@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// Bytes of a cursor's text: one with the longest path, every character of it escaped.
 const CURSOR_BYTES_MAX: usize = 4 * limits::PATH_BYTES_MAX;
 
-/// The last row of a page. A list takes only its own kind.
+/// The last row of a page, or what else tells what is left. A list takes only its own kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Cursor {
@@ -34,6 +34,7 @@ pub(crate) struct Asked(u32);
 
 /// The hits of a search that are left for later pages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Rest {
     /// Those that stand behind this one, all where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,19 +44,20 @@ pub(crate) struct Rest {
     pub(crate) shown: Shown,
 }
 
-/// Contents that a first page showed which was cut short: others may belong before them. The beginnings of their hashes, in order.
+/// Contents that a first page showed which was cut short: others may belong before them. Marks of their hashes, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Shown(Vec<[u8; SHOWN_BYTES]>);
+pub(crate) struct Shown(Vec<Mark>);
 
-/// So much of a hash tells a page's contents from all others.
-const SHOWN_BYTES: usize = 8;
+/// What tells a page's contents from all others: the beginning of a hash of the content's hash. Beginnings of the contents' own
+/// hashes could be had for nothing, by whoever registers hashes that there are no contents of, to hide others' contents.
+type Mark = [u8; 8];
 
 impl Shown {
     pub(crate) fn of<'a>(hashes: impl Iterator<Item = &'a ContentHash>) -> Self {
-        let mut beginnings: Vec<_> = hashes.filter_map(beginning).collect();
-        beginnings.sort_unstable();
-        Self(beginnings)
+        let mut marks: Vec<_> = hashes.filter_map(mark_of).collect();
+        marks.sort_unstable();
+        Self(marks)
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -63,12 +65,12 @@ impl Shown {
     }
 
     pub(crate) fn has(&self, hash: &ContentHash) -> bool {
-        !self.is_empty() && beginning(hash).is_some_and(|beginning| self.0.binary_search(&beginning).is_ok())
+        !self.is_empty() && mark_of(hash).is_some_and(|mark| self.0.binary_search(&mark).is_ok())
     }
 }
 
-fn beginning(hash: &ContentHash) -> Option<[u8; SHOWN_BYTES]> {
-    hash.as_bytes().first_chunk().copied()
+fn mark_of(hash: &ContentHash) -> Option<Mark> {
+    ContentHash::of(hash.as_bytes()).as_bytes().first_chunk().copied()
 }
 
 impl From<Shown> for String {
@@ -82,9 +84,9 @@ impl TryFrom<String> for Shown {
 
     fn try_from(text: String) -> Result<Self> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| Error::BadCursor)?;
-        let (beginnings, rest) = bytes.as_chunks();
-        let is_good = rest.is_empty() && beginnings.is_sorted();
-        if is_good { Ok(Self(beginnings.to_vec())) } else { Err(Error::BadCursor) }
+        let (marks, rest) = bytes.as_chunks();
+        let is_good = rest.is_empty() && marks.is_sorted();
+        if is_good { Ok(Self(marks.to_vec())) } else { Err(Error::BadCursor) }
     }
 }
 
@@ -108,7 +110,10 @@ impl Cursor {
             return Err(Error::BadCursor);
         }
         let json = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| Error::BadCursor)?;
-        serde_json::from_slice(&json).map_err(|_| Error::BadCursor)
+        match serde_json::from_slice(&json) {
+            Ok(Self::Search(_, _, rest)) if rest == Rest::default() => Err(Error::BadCursor), // of all there is no cursor
+            read => read.map_err(|_| Error::BadCursor),
+        }
     }
 }
 
@@ -144,6 +149,28 @@ mod tests {
         for cursor in cursors {
             assert_eq!(Cursor::parse(&cursor.to_text().unwrap()), Ok(cursor));
         }
+    }
+
+    #[test]
+    fn a_cursor_that_begins_anew_is_refused() {
+        let hash = ContentHash::of(b"x");
+        for rest in [
+            r#"{"rank":["file",5,"HASH"]}"#,
+            "{}",
+            "[]",
+            r#"{"after":null}"#,
+            r#"{"shown":""}"#,
+            r#"{"shown":"AAAA"}"#,
+        ] {
+            let json = format!(r#"{{"search":[7,"exact",{}]}}"#, rest.replace("HASH", &hash.to_string()));
+            assert_eq!(
+                Cursor::parse(&BASE64URL_NOPAD.encode(json.as_bytes())),
+                Err(Error::BadCursor),
+                "{json}"
+            );
+        }
+        let good = format!(r#"{{"search":[7,"exact",{{"after":{{"rank":["file",5,"{hash}"]}}}}]}}"#);
+        assert!(Cursor::parse(&BASE64URL_NOPAD.encode(good.as_bytes())).is_ok());
     }
 
     proptest! {

@@ -7,8 +7,8 @@
 //! where they can tell, else one by one.
 //!
 //! **Budgets.** A search that would have to look at too much ends early and says that there is more: it is then of what it
-//! looked at, the most shared first. New names are asked in any case. A first page that is content with less than a later one
-//! is not sure to have the best: the second begins anew, and leaves out what the first showed.
+//! looked at, the most shared first. New names are asked in any case. A full first page is content with fewer names
+//! read than a later one: it is not sure to have the best, and the second begins anew and leaves out what the first showed.
 //!
 //! Invariants: a page depends on nothing but what is registered and its parameters, unless a budget ended. A later page
 //! reads the words as the first did, even when something else would match by then.
@@ -398,6 +398,11 @@ impl<'a> Tally<'a> {
             Sort::Rank if self.after().is_some_and(|after| rank(Place::Folder) <= *after) => None,
             // Where it stands better by another name, that name is looked at as well.
             Sort::Rank if self.worst().is_some_and(|worst| *worst < rank(place)) => None,
+            // It need not be looked at by its other names.
+            Sort::Rank if self.rest.is_some_and(|rest| rest.shown.has(&content.hash)) => {
+                self.stood.insert(content_key);
+                None
+            }
             Sort::Rank if is_only || place == Place::File => Some(rank(place)),
             Sort::Rank => {
                 self.stood.insert(content_key);
@@ -436,8 +441,7 @@ impl<'a> Tally<'a> {
 
     fn enter(&mut self, standing: Standing, content: ContentKey) {
         let is_too_early = self.after().is_some_and(|after| standing <= *after);
-        let was_shown = self.rest.is_some_and(|rest| rest.shown.has(standing.hash()));
-        if is_too_early || was_shown || self.worst().is_some_and(|worst| *worst <= standing) {
+        if is_too_early || self.worst().is_some_and(|worst| *worst <= standing) {
             return;
         }
         self.best.insert((standing, content));

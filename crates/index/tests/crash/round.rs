@@ -263,15 +263,15 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// With which of several lots of files a peer may have left that a store knows: an index tells nothing of one who left but
-/// whether it comes back with the files that it had. Each lot is tried with a copy.
+/// Where a peer may have left with several lists of files, which of them the store has. An index says of who left only whether it
+/// may come back with a list: each is tried with a copy of the store. With no files it always may, so that is what is left.
 fn how_it_left(store: &Path, peer: usize, possible: &[Standing]) -> Option<usize> {
     let lefts = || possible.iter().enumerate().rev().filter(|(_, standing)| !standing.is_here());
     let (_, last) = lefts().next()?;
     if lefts().all(|(_, standing)| standing.digest() == last.digest()) {
         return None;
     }
-    let is_it = |standing: &Standing| {
+    let has = |standing: &Standing| {
         let scratch = scratch();
         let copied = scratch.path().join("store");
         copy(store, &copied);
@@ -279,7 +279,9 @@ fn how_it_left(store: &Path, peer: usize, possible: &[Standing]) -> Option<usize
         let what = said(peer, u64::MAX, standing.digest());
         !index.announce(id(peer), &what, SEEN_IP, at(0)).unwrap().resync
     };
-    lefts().find(|(_, standing)| is_it(standing)).map(|(at, _)| at)
+    let mut with_files = lefts().filter(|(_, standing)| !standing.files.is_empty());
+    let found = with_files.find(|(_, standing)| has(standing));
+    found.or_else(|| lefts().find(|(_, standing)| standing.files.is_empty())).map(|(at, _)| at)
 }
 
 /// Which of the ways a peer may stand is the one that the index knows; where it left, how.

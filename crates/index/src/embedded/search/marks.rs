@@ -8,7 +8,7 @@ use super::super::arena::NameKey;
 use super::super::segments::{BLOCK, Bits, Segment, UseMarks, WINDOW, Which, Window, ones};
 use super::mask::{BlockMask, Mask};
 use super::walk::Part;
-use super::{READ_ELSE, READ_PLAIN, Sort, Tally, limits};
+use super::{READ_ELSE, READ_MAX, READ_PLAIN, Sort, Tally, limits};
 
 /// Words of a window's bits.
 const WORDS: usize = WINDOW / 64;
@@ -154,7 +154,8 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Reads the names of those that must be read to be counted, so that they come at the same time.
+    /// Reads the names of those that must be read to be counted, the first of them where they are many, so that they come at the
+    /// same time.
     fn warm_unsure(&self, part: &Part<'a>, window: usize, told: &Told, bits: &Bits) {
         let unsure =
             bits.words().map(|word| (word, bits.anywhere[word] & bits.check[word] & !told.sure[word]));
@@ -162,7 +163,8 @@ impl<'a> Tally<'a> {
             unsure.flat_map(|(word, unsure)| ones(unsure).map(move |bit| window * WINDOW + word * 64 + bit));
         let names = at.filter_map(|at| part.names.get(at)).map(|name| NameKey::from(*name));
         let cost = if self.asks_for_neighbours { READ_PLAIN } else { READ_ELSE };
-        let names = names.take(self.read_max().saturating_sub(self.spent.read) / cost);
+        let budget = self.read_max().saturating_sub(self.spent.read).min(READ_MAX);
+        let names = names.take(budget / cost);
         self.search.state.warm_names(&names.collect::<Vec<_>>());
     }
 

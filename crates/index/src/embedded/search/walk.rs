@@ -18,7 +18,7 @@ use super::cores::Helper;
 use super::mask::{Bar, Mask, most_of};
 use super::{Place, Spent, Standing, Tally, WINDOWS_MAX, limits};
 
-/// The first windows are a step each, since they have most of the page; other steps have [`STRETCH`].
+/// The first windows of the largest part are a step each, since they have most of the page; other steps have [`STRETCH`].
 const FIRST_STEPS: usize = 4;
 /// Help is worth its start where at least this part of a full memtable's names have to be gone through, a thousand.
 const WORTH_PART: usize = 32;
@@ -82,7 +82,8 @@ struct Known {
 type Shared = Mutex<Known>;
 
 impl Steps {
-    /// Those with the most shared contents first, and in a part from the front on.
+    /// Those with the most shared contents first, and in a part from the front on: what came to be shared more since the part was
+    /// made waits for what stands before it.
     fn of(parts: &[Part<'_>]) -> Self {
         let steps = |(at, part): (usize, &Part<'_>)| {
             let windows = part.plan.windows();
@@ -166,7 +167,7 @@ impl<'a> Tally<'a> {
         self.add(beside);
     }
 
-    /// The segments, the largest first: it has the most shared contents, so that most of the others' are left out.
+    /// The segments, the largest first: so they are gone through where their contents are shared alike.
     fn pieces(&self) -> Vec<Part<'a>> {
         let (text, kind) = (&self.search.state.text, self.search.filter.one_kind());
         let segments = text.segments.iter().map(|held| held.segment.as_ref()).filter_map(|segment| {

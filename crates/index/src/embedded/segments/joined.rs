@@ -178,11 +178,12 @@ fn leave(values: &mut Vec<u32>, which: Which) {
     }
 }
 
-/// Of some windows those from that of the first value to that of the last, where there are few; a damaged list may have others.
+/// Of some windows those from that of the first value to that of the last, where there are few values; a damaged list may have
+/// others.
 fn windows_of(values: &[u32], windows: &Range<usize>) -> Option<Range<usize>> {
     /// More have hardly a window before or behind them.
-    const FEW: usize = 64;
-    if values.len() > FEW {
+    const MANY: usize = 64;
+    if values.len() > MANY {
         return Some(windows.clone());
     }
     let (first, last) = (values.iter().min()?, values.iter().max()?);

@@ -142,7 +142,10 @@ impl<'a> Union<'a> {
                 let found = match which {
                     Which::Anywhere => cursor.fill(&windows, |values| set_all(values, anywhere)),
                     Which::All => cursor.fill(&windows, |values| scatter_all(values, anywhere, in_file)),
-                    Which::InFile => cursor.fill_in_file(&windows, |value| scatter(value, anywhere, in_file)),
+                    Which::InFile => cursor.fill_in_file(&windows, |values| {
+                        let values = values.iter().filter(|value| which.has(**value));
+                        values.for_each(|value| scatter(*value, anywhere, in_file));
+                    }),
                 };
                 is_any |= found.is_any;
                 *next = found.next;
@@ -161,7 +164,7 @@ impl<'a> Union<'a> {
         for (cursor, next) in self.cursors.iter_mut().zip(&mut self.nexts) {
             if *next < windows.end {
                 let found = match which {
-                    Which::InFile => cursor.fill_in_file(windows, |value| take(&[value])),
+                    Which::InFile => cursor.fill_in_file(windows, &mut take),
                     _ => cursor.fill(windows, &mut take),
                 };
                 *next = found.next;
@@ -438,8 +441,9 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The same for names that have the term in the file's own name: blocks that have none are not decoded.
-    fn fill_in_file(&mut self, windows: &Range<usize>, mut take: impl FnMut(u32)) -> Filled {
+    /// The same for names that have the term in the file's own name, and others beside them: blocks that have none are not decoded.
+    /// Tells of those alone whether there are any.
+    fn fill_in_file(&mut self, windows: &Range<usize>, mut take: impl FnMut(&[u32])) -> Filled {
         let window = windows.start;
         self.skip(window);
         let mut is_any = false;
@@ -456,10 +460,8 @@ impl<'a> Cursor<'a> {
                     if is_behind { values.partition_point(|value| window_of(*value) < window) } else { 0 };
                 let values = &values[from..];
                 let end = end_of(windows.end, values);
-                for value in values[..end].iter().filter(|value| Which::InFile.has(**value)) {
-                    take(*value);
-                    is_any = true;
-                }
+                take(&values[..end]);
+                is_any |= values[..end].iter().any(|value| Which::InFile.has(*value));
                 let next = values.get(end).map(|value| window_of(*value));
                 self.at += from + end;
                 if let Some(next) = next {
