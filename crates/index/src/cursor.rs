@@ -85,7 +85,9 @@ impl TryFrom<String> for Shown {
     fn try_from(text: String) -> Result<Self> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| Error::BadCursor)?;
         let (marks, rest) = bytes.as_chunks();
-        let is_good = rest.is_empty() && marks.is_sorted();
+        let is_good = rest.is_empty()
+            && marks.len() <= limits::HITS_DEFAULT
+            && marks.is_sorted_by(|one, next| one < next);
         if is_good { Ok(Self(marks.to_vec())) } else { Err(Error::BadCursor) }
     }
 }
@@ -152,8 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_begins_anew_is_refused() {
+    fn cursors_that_no_page_gives_are_refused() {
         let hash = ContentHash::of(b"x");
+        let twice = BASE64URL_NOPAD.encode(&[7; 16]);
+        let many = (0..=limits::HITS_DEFAULT as u64).flat_map(u64::to_be_bytes).collect::<Vec<_>>();
+        let many = BASE64URL_NOPAD.encode(&many);
         for rest in [
             r#"{"rank":["file",5,"HASH"]}"#,
             "{}",
@@ -161,6 +166,8 @@ mod tests {
             r#"{"after":null}"#,
             r#"{"shown":""}"#,
             r#"{"shown":"AAAA"}"#,
+            &format!(r#"{{"shown":"{twice}"}}"#),
+            &format!(r#"{{"shown":"{many}"}}"#),
         ] {
             let json = format!(r#"{{"search":[7,"exact",{}]}}"#, rest.replace("HASH", &hash.to_string()));
             assert_eq!(

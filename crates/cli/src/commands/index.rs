@@ -41,7 +41,8 @@ pub(crate) async fn run(home: &Path, args: IndexArgs) -> Outcome {
     let store = home.state_file(STORE);
     if let Some(bytes) = args.memory_max.filter(|bytes| *bytes < MEMORY_USEFUL_MIN) {
         say(format_args!(
-            "warning: a ceiling of {bytes} B leaves room for hardly any files\nhint: `--memory-max 14G` is 14 GiB"
+            "warning: a ceiling of {} leaves room for hardly any files\nhint: `--memory-max 14G` is 14 GiB",
+            format_bytes(bytes)
         ));
     }
     let options = Options { memory_max_bytes: args.memory_max, ..Options::default() };

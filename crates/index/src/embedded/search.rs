@@ -361,7 +361,7 @@ impl<'a> Tally<'a> {
         }
         // The one name of a content that somebody has is a name that somebody uses.
         let is_only = content.has_one_name() && !self.search.state.text.is_replacing;
-        if !is_only && self.stood.contains(&content_key) {
+        if !is_only && self.was_looked_at(content_key) {
             return;
         }
         let is_used = || self.search.state.names.get(key).is_some_and(|name| name.live > 0);
@@ -376,11 +376,18 @@ impl<'a> Tally<'a> {
         };
         if !is_counted && (is_only || self.seen.insert(content_key)) {
             self.total += 1;
-        } else if !is_counted && self.search.sort != Sort::Rank {
-            return;
         }
         if let Some(standing) = self.standing(key, (content_key, content), place, is_only) {
             self.enter(standing, content_key);
+        }
+    }
+
+    /// Whether no other name of a content makes a difference: by rank only where its standing was worked out, in other orders as
+    /// soon as one of them matched.
+    fn was_looked_at(&self, content: ContentKey) -> bool {
+        match self.search.sort {
+            Sort::Rank => self.stood.contains(&content),
+            Sort::Size | Sort::Name | Sort::Newest => self.seen.contains(&content),
         }
     }
 

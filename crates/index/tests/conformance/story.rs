@@ -480,7 +480,7 @@ fn old_photos(index: &Index) -> (Peer, SearchParams) {
     (anna, photos)
 }
 
-const OLD_PHOTOS: usize = 420;
+const OLD_PHOTOS: usize = 700;
 
 pub(crate) fn a_new_file_is_found_where_a_search_is_cut_short(index: &Index) {
     let (mut anna, photos) = old_photos(index);
