@@ -405,7 +405,7 @@ impl<'a> Tally<'a> {
             Sort::Rank if self.after().is_some_and(|after| rank(Place::Folder) <= *after) => None,
             // Where it stands better by another name, that name is looked at as well.
             Sort::Rank if self.worst().is_some_and(|worst| *worst < rank(place)) => None,
-            // It need not be looked at by its other names.
+            // The first page showed it, so that none of its other names matters.
             Sort::Rank if self.rest.is_some_and(|rest| rest.shown.has(&content.hash)) => {
                 self.stood.insert(content_key);
                 None

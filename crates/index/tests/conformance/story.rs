@@ -462,6 +462,9 @@ pub(crate) fn what_can_not_be_read_is_refused(index: &Index) {
     }
 }
 
+/// Contents of [`old_photos`].
+const OLD_PHOTOS: usize = 700;
+
 /// Contents of very many names, registered by the first peer: reading them all is more than a search does for its first page.
 fn old_photos(index: &Index) -> (Peer, SearchParams) {
     let names = |content: usize| {
@@ -479,8 +482,6 @@ fn old_photos(index: &Index) -> (Peer, SearchParams) {
     assert!(!index.search(&photos).unwrap().total.exact, "it is cut short");
     (anna, photos)
 }
-
-const OLD_PHOTOS: usize = 700;
 
 pub(crate) fn a_new_file_is_found_where_a_search_is_cut_short(index: &Index) {
     let (mut anna, photos) = old_photos(index);

@@ -185,12 +185,8 @@ impl Store {
     fn keep(&self) {
         let Some(kept) = std::env::var_os("PEERAGE_CRASH_KEEP").map(PathBuf::from) else { return };
         let _ = std::fs::remove_dir_all(&kept);
-        std::fs::create_dir_all(&kept).unwrap();
-        let files =
-            [self.dir(), self.desk.path().to_owned()].into_iter().filter_map(|dir| dir.read_dir().ok());
-        for file in files.flatten().map(Result::unwrap).filter(|file| file.path().is_file()) {
-            std::fs::copy(file.path(), kept.join(file.file_name())).unwrap();
-        }
+        let desk = self.desk.path().to_owned();
+        [self.dir(), desk].iter().filter(|dir| dir.is_dir()).for_each(|dir| copy(dir, &kept));
     }
 
     /// Who came for the first time in this round and left is refused as who never came: an index that has none of them,
@@ -255,9 +251,9 @@ fn open(dir: &Path) -> Index {
     Index::open(dir, &options, &|_| {}).unwrap()
 }
 
-/// Copies the files of a folder to a new one.
+/// Copies the files of a folder to another, which is made where there is none.
 fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
+    std::fs::create_dir_all(to).unwrap();
     for file in from.read_dir().unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
         std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }

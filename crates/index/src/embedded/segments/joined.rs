@@ -12,7 +12,7 @@ use super::bits::{Asked, Bits};
 use super::neighbours::{Signature, Signatures};
 use super::plan::furthest;
 use super::postings::window_of;
-use super::union::{Union, Which, keep};
+use super::union::{Union, Which, bit_of, keep};
 use super::{STRETCH, WINDOW, WINDOW_WORDS};
 
 /// A smallest set of more than this part of the names, and more than a few, is read as bits.
@@ -217,15 +217,10 @@ impl Marked {
 
     /// Adds those of some values whose names are marked, in the file's own name where both are.
     fn find(&self, values: &[u32], found: &mut Vec<u32>) {
-        let bit = |bits: &[u64], value: u32| {
-            let at = self.place(value);
-            let word = bits.get(at / 64).copied().unwrap_or_default();
-            u32::from(word >> (at % 64) & 1 == 1)
-        };
         let start = found.len();
-        keep(values, found, |value| bit(&self.anywhere, value));
+        keep(values, found, |value| bit_of(&self.anywhere, self.place(value)));
         for value in found.get_mut(start..).unwrap_or_default() {
-            *value &= !1 | bit(&self.in_file, *value);
+            *value &= !1 | bit_of(&self.in_file, self.place(*value));
         }
     }
 

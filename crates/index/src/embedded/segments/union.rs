@@ -180,10 +180,11 @@ impl<'a> Union<'a> {
         }
         let start = found.len();
         keep(values, found, |value| {
-            self.maps.iter().fold(0, |bit, (anywhere, _)| bit | bit_of(anywhere, value))
+            self.maps.iter().fold(0, |bit, (anywhere, _)| bit | bit_of(anywhere, place_of(value)))
         });
         for value in found.get_mut(start..).unwrap_or_default() {
-            let in_file = self.maps.iter().fold(0, |bit, (_, in_file)| bit | bit_of(in_file, *value));
+            let in_file =
+                self.maps.iter().fold(0, |bit, (_, in_file)| bit | bit_of(in_file, place_of(*value)));
             *value &= !1 | in_file;
         }
     }
@@ -309,10 +310,14 @@ pub(super) fn keep(values: &[u32], to: &mut Vec<u32>, bit: impl Fn(u32) -> u32) 
     }
 }
 
-/// The bit of a value's name in a bitmap, nought behind its end.
-fn bit_of(map: &[u64], value: u32) -> u32 {
-    let at = (value >> 1) as usize;
-    let word = map.get(at / 64).copied().unwrap_or_default();
+/// A value's name.
+const fn place_of(value: u32) -> usize {
+    (value >> 1) as usize
+}
+
+/// The bit at a place, nought behind the end.
+pub(super) fn bit_of(bits: &[u64], at: usize) -> u32 {
+    let word = bits.get(at / 64).copied().unwrap_or_default();
     u32::from(word >> (at % 64) & 1 == 1)
 }
 
