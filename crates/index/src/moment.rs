@@ -13,6 +13,11 @@ impl Moment {
         Self(millis)
     }
 
+    /// Milliseconds since the beginning.
+    pub(crate) const fn millis(self) -> u64 {
+        self.0
+    }
+
     /// The moment that much later; the end of time where it would be beyond.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {

@@ -2,7 +2,8 @@
 //!
 //! **Leases.** A peer is here from its announcement until [`Leases::end`], which the caller does when it quits or when
 //! [`Leases::ended`] tells its lease is over. Between the end of a lease and that call it is still here, and a
-//! heartbeat keeps it: what counts is what the answers show. A lease never gets shorter.
+//! heartbeat keeps it: what counts is what the answers show. A lease never gets shorter. To renew one only the number of its
+//! end is changed, which takes no lock: with a million peers some ten thousand are renewed every second.
 //!
 //! **Order.** Epochs only grow; batches count 0, 1, 2, … within one. A message of a lower epoch is refused. An
 //! announcement of the *same* epoch is taken for a retry, or for a late copy of one that was retried:
@@ -13,44 +14,66 @@
 //! Should a peer reuse an epoch against the rule, what goes amiss shows in its next heartbeat's digest.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use peerage_wire::api::BatchOrder;
 use peerage_wire::limits;
 
 use super::arena::PeerKey;
 use crate::{Error, Moment, Result};
 
+/// Entries of the queue that one call of [`Leases::ended`] looks at: some tenths of a millisecond.
+const LOOKED_AT_MAX: usize = 512;
+/// The end of the lease of a peer that is not here.
+const ABSENT: u64 = 0;
+
 /// The end of every live peer's lease.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
-    /// By peer number; `None` of those that are not here.
-    ends: Vec<Option<Moment>>,
-    queue: BTreeSet<(Moment, PeerKey)>,
+    /// In milliseconds, by peer number.
+    ends: Vec<AtomicU64>,
+    queue: Mutex<Queue>,
+}
+
+/// Every live peer once, by a moment at which its lease may be over. Renewing a lease leaves it where it is: who is found
+/// to be here for longer is put further back.
+#[derive(Debug, Default)]
+struct Queue {
+    order: BTreeSet<(Moment, PeerKey)>,
+    /// Where each stands in it, by peer number.
+    places: Vec<Moment>,
 }
 
 impl Leases {
     /// The peer is here, and for a whole lease from `now`.
-    pub(super) fn renew(&mut self, peer: PeerKey, now: Moment) {
-        let end = now.after(limits::LEASE);
-        let before = self.end_of(peer);
-        if before.is_some_and(|before| before >= end) {
-            return;
+    pub(super) fn begin(&mut self, peer: PeerKey, now: Moment) {
+        if !self.is_live(peer) {
+            let at = u32::from(peer) as usize;
+            let len = self.ends.len().max(at + 1);
+            self.ends.resize_with(len, || AtomicU64::new(ABSENT));
+            self.queue.get_mut().put(peer, now.after(limits::LEASE));
         }
-        if let Some(before) = before {
-            self.queue.remove(&(before, peer));
+        self.renew(peer, now);
+    }
+
+    /// The peer stays for a whole lease from `now`. Nobody who reads leases is kept waiting by it.
+    pub(super) fn renew(&self, peer: PeerKey, now: Moment) {
+        if let Some(end) = self.ends.get(u32::from(peer) as usize) {
+            end.fetch_max(now.after(limits::LEASE).millis(), Ordering::Relaxed);
         }
-        let at = u32::from(peer) as usize;
-        if self.ends.len() <= at {
-            self.ends.resize(at + 1, None);
-        }
-        self.ends[at] = Some(end);
-        self.queue.insert((end, peer));
     }
 
     /// The peer is not here any more. Tells whether it was.
     pub(super) fn end(&mut self, peer: PeerKey) -> bool {
-        let end = self.ends.get_mut(u32::from(peer) as usize).and_then(Option::take);
-        end.is_some_and(|end| self.queue.remove(&(end, peer)))
+        let was_live = self.is_live(peer);
+        if let Some(end) = self.ends.get_mut(u32::from(peer) as usize) {
+            *end.get_mut() = ABSENT;
+        }
+        if was_live {
+            self.queue.get_mut().take(peer);
+        }
+        was_live
     }
 
     /// Whether the peer is here.
@@ -58,18 +81,56 @@ impl Leases {
         self.end_of(peer).is_some()
     }
 
-    /// How many are here.
-    pub(super) fn len(&self) -> usize {
-        self.queue.len()
+    /// Whether the peer is here although its lease ended at or before `now`.
+    pub(super) fn is_over(&self, peer: PeerKey, now: Moment) -> bool {
+        self.end_of(peer).is_some_and(|end| end <= now)
     }
 
-    /// Those whose lease ended at or before `now`, the first to end first.
-    pub(super) fn ended(&self, now: Moment) -> Vec<PeerKey> {
-        self.queue.iter().take_while(|(end, _)| *end <= now).map(|(_, peer)| *peer).collect()
+    /// How many are here.
+    pub(super) fn len(&self) -> usize {
+        self.queue.lock().order.len()
+    }
+
+    /// Some of those whose lease ended at or before `now`, the first to end first, and whether these are all of them. They
+    /// are told again until their lease is ended or renewed.
+    pub(super) fn ended(&self, now: Moment) -> (Vec<PeerKey>, bool) {
+        let mut queue = self.queue.lock();
+        let due = queue.order.iter().take_while(|(moment, _)| *moment <= now).take(LOOKED_AT_MAX);
+        let due: Vec<PeerKey> = due.map(|(_, peer)| *peer).collect();
+        let mut ended = Vec::new();
+        for peer in &due {
+            match self.end_of(*peer) {
+                Some(end) if end > now => queue.put(*peer, end),
+                Some(end) => ended.push((end, *peer)),
+                None => queue.take(*peer),
+            }
+        }
+        ended.sort_unstable();
+        (ended.into_iter().map(|(_, peer)| peer).collect(), due.len() < LOOKED_AT_MAX)
     }
 
     fn end_of(&self, peer: PeerKey) -> Option<Moment> {
-        self.ends.get(u32::from(peer) as usize).copied().flatten()
+        let end = self.ends.get(u32::from(peer) as usize)?.load(Ordering::Relaxed);
+        (end != ABSENT).then(|| Moment::from_millis(end))
+    }
+}
+
+impl Queue {
+    /// Puts a peer into its place, and takes it out of the one that it had.
+    fn put(&mut self, peer: PeerKey, moment: Moment) {
+        self.take(peer);
+        let at = u32::from(peer) as usize;
+        if self.places.len() <= at {
+            self.places.resize(at + 1, Moment::default());
+        }
+        self.places[at] = moment;
+        self.order.insert((moment, peer));
+    }
+
+    fn take(&mut self, peer: PeerKey) {
+        if let Some(place) = self.places.get(u32::from(peer) as usize) {
+            self.order.remove(&(*place, peer));
+        }
     }
 }
 
@@ -163,16 +224,46 @@ mod tests {
     fn a_lease_ends_on_the_dot_and_never_gets_shorter() {
         let (mut leases, peer, other) = (Leases::default(), PeerKey::from(1), PeerKey::from(2));
         let start = Moment::from_millis(1_000);
-        leases.renew(peer, start.after(Duration::from_secs(30)));
+        leases.begin(peer, start.after(Duration::from_secs(30)));
         leases.renew(peer, start); // a slower thread with an older clock
-        leases.renew(other, start);
+        leases.begin(other, start);
         let end = start.after(limits::LEASE);
-        assert_eq!(leases.ended(end), [other]);
-        assert_eq!(leases.ended(Moment::from_millis(1_000 + 89_999)), []);
-        assert_eq!(leases.ended(end.after(Duration::from_secs(30))), [other, peer]);
+        assert_eq!(leases.ended(end), (vec![other], true));
+        assert_eq!(leases.ended(Moment::from_millis(1_000 + 89_999)), (vec![], true));
+        assert_eq!(leases.ended(end.after(Duration::from_secs(30))), (vec![other, peer], true));
+        assert!(leases.is_over(other, end) && !leases.is_over(peer, end));
         assert!(leases.end(other) && !leases.end(other));
         assert!(leases.is_live(peer) && !leases.is_live(other));
         assert_eq!(leases.len(), 1);
+        leases.renew(other, end); // it is gone: only an announcement or a return begins a lease
+        assert!(!leases.is_live(other));
+    }
+
+    #[test]
+    fn a_renewed_lease_ends_when_it_says_and_many_are_told_part_by_part() {
+        let (mut leases, start) = (Leases::default(), Moment::from_millis(1_000));
+        let many = u32::try_from(LOOKED_AT_MAX).unwrap() * 2;
+        (0..many).for_each(|peer| leases.begin(PeerKey::from(peer), start));
+        let later = start.after(limits::LEASE / 3);
+        (0..many / 2).for_each(|peer| leases.renew(PeerKey::from(peer), later));
+
+        let mut told = Vec::new();
+        let all_ended = |leases: &mut Leases, now, told: &mut Vec<PeerKey>| {
+            loop {
+                let (ended, are_all) = leases.ended(now);
+                ended.iter().for_each(|peer| assert!(leases.end(*peer)));
+                told.extend(ended);
+                if are_all {
+                    return;
+                }
+            }
+        };
+        all_ended(&mut leases, start.after(limits::LEASE), &mut told);
+        assert_eq!(told, (many / 2..many).map(PeerKey::from).collect::<Vec<_>>());
+        told.clear();
+        all_ended(&mut leases, later.after(limits::LEASE), &mut told);
+        assert_eq!(told, (0..many / 2).map(PeerKey::from).collect::<Vec<_>>());
+        assert_eq!(leases.len(), 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use hashbrown::{HashMap, HashSet};
+use parking_lot::RwLockWriteGuard;
 use peerage_wire::api::{Announced, Announcement, Applied, BatchOrder, Change, Heartbeat, HeartbeatReply};
 use peerage_wire::{PeerId, ShareDigest, limits};
 
@@ -93,7 +94,7 @@ impl Inner {
         }
         if let Some(now) = now {
             state.peers.away.back(key);
-            state.peers.leases.renew(key, now);
+            state.peers.leases.begin(key, now);
         }
         key
     }
@@ -142,7 +143,8 @@ impl Inner {
 
     pub(super) fn heartbeat(&self, id: PeerId, beat: Heartbeat, now: Moment) -> Result<HeartbeatReply> {
         let reply = |resync| HeartbeatReply { lease_secs: limits::LEASE.as_secs(), resync };
-        let mut state = self.state.write();
+        // Most are of peers that are here. No search need be waited for, and none waits.
+        let state = self.state.read();
         if let Some(key) = state.peers.live_key(id) {
             let peer = state.peers.get(key).ok_or(Error::UnknownPeer)?;
             peer.order.heartbeat(beat.epoch)?;
@@ -167,7 +169,7 @@ impl Inner {
         }
         let was_live = state.peers.leases.is_live(key);
         state.peers.away.back(key);
-        state.peers.leases.renew(key, now);
+        state.peers.leases.begin(key, now);
         drop(state);
         if !was_live {
             self.turn_files(key, true);
@@ -179,14 +181,25 @@ impl Inner {
         let _turn = self.turn.lock();
         let Some(key) = self.state.read().peers.live_key(id) else { return Ok(()) };
         let lsn = self.log(&Record::Quit { peer: id })?;
-        self.leave(key, Some(lsn));
+        let mut state = self.state.write();
+        if let Some(peer) = state.peers.get_mut(key) {
+            (peer.has_left, peer.lsn) = (true, lsn);
+        }
+        self.leave(key, state);
         self.forget_the_longest_away()
     }
 
     pub(super) fn expire(&self, now: Moment) -> Result<Vec<PeerId>> {
         let _turn = self.turn.lock();
-        let ended = self.state.read().peers.leases.ended(now);
-        ended.iter().for_each(|key| self.leave(*key, None));
+        let mut ended = Vec::new();
+        loop {
+            let (mut some, are_all) = self.state.read().peers.leases.ended(now);
+            some.retain(|key| self.end_when_over(*key, now));
+            ended.append(&mut some);
+            if are_all {
+                break;
+            }
+        }
         self.make_room(now)?;
         let state = self.state.read();
         let mut ids: Vec<PeerId> =
@@ -197,12 +210,17 @@ impl Inner {
         Ok(ids)
     }
 
-    /// A peer leaves: because it says so, by that record, or because its lease ended.
-    fn leave(&self, key: PeerKey, quit: Option<u64>) {
-        let mut state = self.state.write();
-        if let Some((peer, lsn)) = state.peers.get_mut(key).zip(quit) {
-            (peer.has_left, peer.lsn) = (true, lsn);
+    /// A peer leaves because its lease is over, unless a heartbeat came just now. Tells whether it left.
+    fn end_when_over(&self, key: PeerKey, now: Moment) -> bool {
+        let state = self.state.write();
+        let is_over = state.peers.leases.is_over(key, now);
+        if is_over {
+            self.leave(key, state);
         }
+        is_over
+    }
+
+    fn leave(&self, key: PeerKey, mut state: RwLockWriteGuard<'_, State>) {
         state.peers.leases.end(key);
         let files = state.peers.get(key).map_or(0, |peer| peer.manifest.len() as u64);
         state.peers.away.leave(key, files);
