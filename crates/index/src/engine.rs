@@ -16,6 +16,7 @@ pub(crate) trait Engine: Send + Sync {
     fn announce(&self, peer: PeerId, what: &Announcement, seen_ip: IpAddr, now: Moment) -> Result<Announced>;
     fn apply(&self, peer: PeerId, order: BatchOrder, changes: Vec<Change>) -> Result<Applied>;
     fn heartbeat(&self, peer: PeerId, beat: Heartbeat, now: Moment) -> Result<HeartbeatReply>;
+    fn heartbeat_now(&self, peer: PeerId, beat: Heartbeat, now: Moment) -> Option<Result<HeartbeatReply>>;
     fn quit(&self, peer: PeerId) -> Result<()>;
     fn expire(&self, now: Moment) -> Result<Vec<PeerId>>;
     fn search(&self, params: &SearchParams) -> Result<Page<Hit>>;

@@ -167,6 +167,19 @@ impl Index {
         self.engine.heartbeat(peer, beat, now)
     }
 
+    /// As [`Index::heartbeat`], in no more than some microseconds and without waiting for anything, so that it may be called from
+    /// where nobody may block; `None` where that can't be: ask [`Index::heartbeat`] then. Most heartbeats are of peers that are
+    /// here, at any moment at which nothing is being changed.
+    #[must_use]
+    pub fn heartbeat_now(
+        &self,
+        peer: PeerId,
+        beat: Heartbeat,
+        now: Moment,
+    ) -> Option<Result<HeartbeatReply>> {
+        self.engine.heartbeat_now(peer, beat, now)
+    }
+
     /// A peer leaves: it is gone from every answer when this returns. Nothing happens where it was not here.
     ///
     /// # Errors

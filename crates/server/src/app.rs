@@ -1,7 +1,7 @@
 //! What every handler shares: the index, the sessions, the clock, and the bounds on what runs at once.
 //!
 //! Invariants: the index is only ever called from a thread that may block: searches at the [`Desk`], all else from at most
-//! [`CALLS_MAX`] blocking threads. Who waits for either is bounded by the connections. It is called by nobody before it is
+//! [`CALLS_MAX`] blocking threads, but for what it can do without waiting. Who waits for either is bounded by the connections. It is called by nobody before it is
 //! open. The first failure of its store is kept, for whoever ends the process.
 
 use std::io;
@@ -120,6 +120,14 @@ impl App {
         let index = self.index()?.clone();
         let answer = self.desk.ask(move || call(&index)).await;
         self.minded(answer.ok_or_else(|| ApiError::internal("a search panicked"))?)
+    }
+
+    /// Asks the index for what it can tell at once, in the caller's own thread; `None` where it would have to wait.
+    pub(crate) fn ask_now<T>(
+        &self,
+        call: impl FnOnce(&Index, Moment) -> Option<Result<T, IndexError>>,
+    ) -> Result<Option<T>, ApiError> {
+        self.minded(call(self.index()?, self.moment()).transpose())
     }
 
     fn minded<T>(&self, answer: Result<T, impl Into<ApiError>>) -> Result<T, ApiError> {

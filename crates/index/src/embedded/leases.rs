@@ -48,18 +48,21 @@ struct Queue {
 impl Leases {
     /// The peer is here, and for a whole lease from `now`.
     pub(super) fn begin(&mut self, peer: PeerKey, now: Moment) {
-        if !self.is_live(peer) {
-            let at = u32::from(peer) as usize;
-            let len = self.ends.len().max(at + 1);
-            self.ends.resize_with(len, || AtomicU64::new(ABSENT));
-            self.queue.get_mut().put(peer, now.after(limits::LEASE));
+        if self.is_live(peer) {
+            return self.renew(peer, now);
         }
-        self.renew(peer, now);
+        let (at, end) = (u32::from(peer) as usize, now.after(limits::LEASE));
+        let len = self.ends.len().max(at + 1);
+        self.ends.resize_with(len, || AtomicU64::new(ABSENT));
+        *self.ends[at].get_mut() = end.millis();
+        self.queue.get_mut().put(peer, end);
     }
 
-    /// The peer stays for a whole lease from `now`. Nobody who reads leases is kept waiting by it.
+    /// A peer that is here stays for a whole lease from `now`. Nobody who reads leases is kept waiting by it.
     pub(super) fn renew(&self, peer: PeerKey, now: Moment) {
-        if let Some(end) = self.ends.get(u32::from(peer) as usize) {
+        let end = self.ends.get(u32::from(peer) as usize);
+        // Nobody else begins or ends a lease meanwhile: for that all of them are borrowed.
+        if let Some(end) = end.filter(|end| end.load(Ordering::Relaxed) != ABSENT) {
             end.fetch_max(now.after(limits::LEASE).millis(), Ordering::Relaxed);
         }
     }

@@ -224,6 +224,10 @@ impl Engine for Embedded {
         self.inner.heartbeat(peer, beat, now)
     }
 
+    fn heartbeat_now(&self, peer: PeerId, beat: Heartbeat, now: Moment) -> Option<Result<HeartbeatReply>> {
+        self.inner.heartbeat_now(peer, beat, now)
+    }
+
     fn quit(&self, peer: PeerId) -> Result<()> {
         self.inner.quit(peer)
     }

@@ -142,19 +142,22 @@ impl Inner {
     }
 
     pub(super) fn heartbeat(&self, id: PeerId, beat: Heartbeat, now: Moment) -> Result<HeartbeatReply> {
-        let reply = |resync| HeartbeatReply { lease_secs: limits::LEASE.as_secs(), resync };
-        // Most are of peers that are here. No search need be waited for, and none waits.
-        let state = self.state.read();
-        if let Some(key) = state.peers.live_key(id) {
-            let peer = state.peers.get(key).ok_or(Error::UnknownPeer)?;
-            peer.order.heartbeat(beat.epoch)?;
-            let resync = beat.digest.is_some_and(|digest| digest != peer.manifest.digest);
-            state.peers.leases.renew(key, now);
-            return Ok(reply(resync));
+        let kept = keep(&self.state.read(), id, beat, now);
+        if let Some(reply) = kept {
+            return reply;
         }
-        drop(state);
         self.return_by(id, beat, now)?;
-        Ok(reply(false))
+        Ok(heartbeat_reply(false))
+    }
+
+    /// The same without any waiting: nothing where the peer is not here, or something else is being changed just now.
+    pub(super) fn heartbeat_now(
+        &self,
+        id: PeerId,
+        beat: Heartbeat,
+        now: Moment,
+    ) -> Option<Result<HeartbeatReply>> {
+        keep(&*self.state.try_read()?, id, beat, now)
     }
 
     /// A peer whose lease ran out, or the index's memory of it, is back if what it says is what is known of it.
@@ -332,6 +335,21 @@ impl Inner {
         let used_bytes = state.memory().total_bytes;
         if used_bytes >= max_bytes { Err(Error::Full { used_bytes, max_bytes }) } else { Ok(()) }
     }
+}
+
+/// Keeps the lease of a peer that is here. For that the state is only read: no search need be waited for, and none waits.
+fn keep(state: &State, id: PeerId, beat: Heartbeat, now: Moment) -> Option<Result<HeartbeatReply>> {
+    let key = state.peers.live_key(id)?;
+    let peer = state.peers.get(key)?;
+    let kept = peer.order.heartbeat(beat.epoch).map(|()| {
+        state.peers.leases.renew(key, now);
+        heartbeat_reply(beat.digest.is_some_and(|digest| digest != peer.manifest.digest))
+    });
+    Some(kept)
+}
+
+const fn heartbeat_reply(resync: bool) -> HeartbeatReply {
+    HeartbeatReply { lease_secs: limits::LEASE.as_secs(), resync }
 }
 
 fn stranger(id: PeerId, what: &Announcement, address: SocketAddr) -> Peer {

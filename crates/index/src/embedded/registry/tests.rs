@@ -82,3 +82,34 @@ fn those_away_are_forgotten_for_memory_a_lease_after_the_start_and_no_more_than_
     assert_eq!(known(&inner), 1, "one was enough");
     assert!(inner.state.read().peers.key(id(2)).is_some());
 }
+
+#[test]
+fn a_heartbeat_that_need_not_wait_is_as_any_other() {
+    let inner = inner(None);
+    let beat = |epoch| Heartbeat { epoch, digest: Some(ShareDigest::default()) };
+    assert_eq!(inner.heartbeat_now(id(1), beat(1), at(0)), None, "a stranger");
+    announce(&inner, 1, ShareDigest::default(), at(0));
+    assert_eq!(inner.heartbeat_now(id(1), beat(1), at(60)), Some(Ok(heartbeat_reply(false))));
+    let stale = Error::StaleEpoch { current: 1, found: 0 };
+    assert_eq!(inner.heartbeat_now(id(1), beat(0), at(60)), Some(Err(stale)));
+    add(&inner, 1, 0, &["s/a"]).unwrap();
+    assert_eq!(inner.heartbeat_now(id(1), beat(1), at(61)), Some(Ok(heartbeat_reply(true))));
+
+    let change = inner.state.write();
+    assert_eq!(inner.heartbeat_now(id(1), beat(1), at(62)), None, "something is being changed");
+    drop(change);
+    assert_eq!(inner.expire(at(61 + 89)), Ok(vec![]));
+    assert_eq!(inner.expire(at(61 + 90)), Ok(vec![id(1)]));
+    assert_eq!(inner.heartbeat_now(id(1), beat(1), at(152)), None, "only a return brings it back");
+}
+
+#[test]
+fn a_heartbeat_just_before_its_end_keeps_a_lease() {
+    let inner = inner(None);
+    announce(&inner, 1, ShareDigest::default(), at(0));
+    let key = inner.state.read().peers.key(id(1)).unwrap();
+    assert_eq!(inner.state.read().peers.leases.ended(at(90)).0, [key]);
+    inner.heartbeat(id(1), Heartbeat { epoch: 1, digest: None }, at(90)).unwrap();
+    assert!(!inner.end_when_over(key, at(90)), "the heartbeat came after they were asked for");
+    assert!(inner.end_when_over(key, at(180)));
+}
