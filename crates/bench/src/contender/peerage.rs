@@ -12,6 +12,9 @@ use super::{Contender, Serving, Simple, Stage};
 use crate::daemon::{Daemon, READY_WAIT};
 use crate::tools::Tool;
 
+/// The folder that an index has for a home, below its owner's own.
+pub(crate) const INDEX_HOME: &str = "home of the index";
+
 /// Peerage with so many sources.
 pub(crate) struct Peerage {
     /// What it is called in tables.
@@ -71,7 +74,7 @@ pub(crate) fn index_with(
     own: &Path,
     more: &[&str],
 ) -> Result<(Daemon, String)> {
-    let mut command = command(program, &own.join("home of the index"));
+    let mut command = command(program, &own.join(INDEX_HOME));
     command.args(["index", "--listen", listen]).args(more);
     let mut index = Daemon::start(&mut command, &own.join("index.log"))?;
     let line = index.line("index ready at ", READY_WAIT)?;

@@ -28,7 +28,7 @@ use crate::{machine, put, say};
 pub(crate) use classes::{Class, Query, queries};
 use newcomers::Newcomers;
 use store::Store;
-pub(crate) use store::{Saved, saved};
+pub(crate) use store::{Saved, copy_store, saved};
 
 /// The flags of `index`.
 #[derive(Debug, ClapArgs)]

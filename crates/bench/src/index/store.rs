@@ -177,6 +177,21 @@ pub(crate) fn saved(dir: &Path) -> Result<Saved> {
     Ok(Saved { identity: serde_json::from_slice(&text)?, peers: fs::read(dir.join("peers"))? })
 }
 
+/// Copies a store's engine to a folder that is not there yet.
+///
+/// # Errors
+/// When it can't be read, or there is no room.
+pub(crate) fn copy_store(dir: &Path, to: &Path) -> Result<()> {
+    fs::create_dir(to)?;
+    let from = engine(dir);
+    for entry in fs::read_dir(&from).with_context(|| format!("`{}` holds no store", dir.display()))? {
+        let file = entry?.path();
+        let name = file.file_name().context("a file without a name")?;
+        fs::copy(&file, to.join(name)).with_context(|| format!("can't copy `{}`", file.display()))?;
+    }
+    Ok(())
+}
+
 impl Saved {
     /// The corpus that the store holds.
     ///

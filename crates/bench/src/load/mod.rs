@@ -61,8 +61,8 @@ pub(crate) struct Args {
     /// What the corpus is made from.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// The folder of a store that `index --store` filled: its peers return with heartbeats and register nothing. The index must be
-    /// told of the store by `--index-arg`.
+    /// The folder of a store that `index --store` filled: a copy of it is served, in the scratch folder. Its peers return with
+    /// heartbeats, as many as asked for at most, and register nothing.
     #[arg(long, value_name = "DIR")]
     saved: Option<PathBuf>,
     /// Another argument for `peerage index`; may be given several times.
@@ -97,6 +97,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let searches = args.searches(&corpus);
     drop(corpus);
     let made = made.elapsed();
+    let home = place.folder(peerage::INDEX_HOME)?;
+    if let Some(dir) = &args.saved {
+        say("load: copying the store");
+        crate::index::copy_store(dir, &home.join("index"))?;
+    }
     let extra: Vec<&str> = args.index_arg.iter().map(String::as_str).collect();
     let (index, url) = peerage::index_with(&program, "127.0.0.1:0", place.path(), &extra)?;
     let authority = url.strip_prefix("http://").context("the index tells another URL")?.to_owned();
@@ -163,17 +168,20 @@ impl Args {
         if let Some(dir) = &self.saved {
             let saved = crate::index::saved(dir)?;
             let corpus = saved.corpus()?;
-            let people = People::saved(&corpus, &saved, self.peers)?;
+            let people = People::saved(&corpus, &saved, (self.peers, self.later()))?;
             return Ok((corpus, people));
         }
         let registrations = self.peers * self.files;
         let contents = self.contents.unwrap_or(registrations / 7).max(100);
         ensure!(contents <= registrations, "there are more contents than files");
         let corpus = Corpus::made(self.seed, Size { contents, registrations, peers: self.peers });
-        // Those who come while others search, too: their sessions are opened with everybody's.
-        let later = (self.writing * self.secs).div_ceil(people::LATER_FILES);
-        let people = People::made(&corpus, later)?;
+        let people = People::made(&corpus, self.later())?;
         Ok((corpus, people))
+    }
+
+    /// How many come while others search: their sessions are opened with everybody's.
+    fn later(&self) -> u64 {
+        (self.writing * self.secs).div_ceil(people::LATER_FILES)
     }
 
     /// Requests for the searches, ready to be sent.

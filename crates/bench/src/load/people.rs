@@ -43,35 +43,36 @@ impl People {
     /// # Errors
     /// When something can't be packed.
     pub(crate) fn made(corpus: &Corpus, later: u64) -> Result<Self> {
-        let (peers, contents) = (corpus.size().peers, corpus.size().contents);
-        let new = LATER_FILES / 8;
-        let make = |number: u64| {
-            let listing = if number < peers {
-                corpus.listing(number)
-            } else {
-                let first = contents + (number - peers) * new;
-                corpus.newcomer(LATER_FILES - new, first..first + new)
-            };
-            Person::made(corpus, number, corpus.files(number, &listing))
-        };
-        let all = (0..peers + later).map(make).collect::<Result<Vec<_>>>()?;
-        Ok(Self::of(all, crate::corpus::index(peers)))
+        let make = |number| Person::made(corpus, number, corpus.files(number, &corpus.listing(number)));
+        let first = (0..corpus.size().peers).map(make).collect::<Result<_>>()?;
+        Self::of(corpus, first, later)
     }
 
-    /// Peers of a store, at most so many.
+    /// Peers of a store, at most so many, and so many others that come later.
     ///
     /// # Errors
-    /// When the store does not know them.
-    pub(crate) fn saved(corpus: &Corpus, saved: &Saved, most: u64) -> Result<Self> {
+    /// When the store does not know them, or something can't be packed.
+    pub(crate) fn saved(corpus: &Corpus, saved: &Saved, (most, later): (u64, u64)) -> Result<Self> {
         let make = |number| Person::new(corpus, number, saved.digest(number)?, Vec::new());
-        let all = (0..corpus.size().peers.min(most)).map(make).collect::<Result<Vec<_>>>()?;
-        let first = all.len();
-        Ok(Self::of(all, first))
+        let first = (0..corpus.size().peers.min(most)).map(make).collect::<Result<_>>()?;
+        Self::of(corpus, first, later)
     }
 
-    fn of(all: Vec<Person>, first: usize) -> Self {
+    /// Those who come first, and so many that come later, each with some files that nobody has yet.
+    fn of(corpus: &Corpus, mut all: Vec<Person>, later: u64) -> Result<Self> {
+        let (peers, contents) = (corpus.size().peers, corpus.size().contents);
+        let new = LATER_FILES / 8;
+        let make = |later: u64| {
+            let own = contents + later * new;
+            let listing = corpus.newcomer(LATER_FILES - new, own..own + new);
+            Person::made(corpus, peers + later, corpus.files(peers + later, &listing))
+        };
+        let first = all.len();
+        for later in 0..later {
+            all.push(make(later)?);
+        }
         let tokens = RefCell::new(vec![String::new(); all.len()]);
-        Self { all, tokens, first }
+        Ok(Self { all, tokens, first })
     }
 
     /// How many there are.
