@@ -5,7 +5,7 @@
 //!
 //! Architecture invariants: no network, no async and no clock. Every call that depends on time takes a
 //! [`Moment`]. Calls may block (an engine may sit on a disk or a database), so an async caller makes them from a
-//! blocking thread. A write that returned `Ok` is registered; every write may be repeated without harm.
+//! blocking thread, all but [`Index::heartbeat_now`]. A write that returned `Ok` is registered; every write may be repeated without harm.
 
 mod engine;
 mod error;
@@ -170,6 +170,9 @@ impl Index {
     /// As [`Index::heartbeat`], in no more than some microseconds and without waiting for anything, so that it may be called from
     /// where nobody may block; `None` where that can't be: ask [`Index::heartbeat`] then. Most heartbeats are of peers that are
     /// here, at any moment at which nothing is being changed.
+    ///
+    /// # Errors
+    /// As [`Index::heartbeat`].
     #[must_use]
     pub fn heartbeat_now(
         &self,

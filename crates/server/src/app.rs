@@ -1,8 +1,8 @@
 //! What every handler shares: the index, the sessions, the clock, and the bounds on what runs at once.
 //!
 //! Invariants: the index is only ever called from a thread that may block: searches at the [`Desk`], all else from at most
-//! [`CALLS_MAX`] blocking threads, but for what it can do without waiting. Who waits for either is bounded by the connections. It is called by nobody before it is
-//! open. The first failure of its store is kept, for whoever ends the process.
+//! [`CALLS_MAX`] blocking threads, but for what it can do without waiting. Who waits for either is bounded by the connections.
+//! It is called by nobody before it is open. The first failure of its store is kept, for whoever ends the process.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

@@ -177,7 +177,7 @@ pub(crate) fn saved(dir: &Path) -> Result<Saved> {
     Ok(Saved { identity: serde_json::from_slice(&text)?, peers: fs::read(dir.join("peers"))? })
 }
 
-/// Copies a store's engine to a folder that is not there yet.
+/// Copies a store's engine, which nobody may be using, to a folder that is not there yet.
 ///
 /// # Errors
 /// When it can't be read, or there is no room.

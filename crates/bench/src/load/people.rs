@@ -62,14 +62,14 @@ impl People {
     fn of(corpus: &Corpus, mut all: Vec<Person>, later: u64) -> Result<Self> {
         let (peers, contents) = (corpus.size().peers, corpus.size().contents);
         let new = LATER_FILES / 8;
-        let make = |later: u64| {
-            let own = contents + later * new;
+        let make = |newcomer: u64| {
+            let (number, own) = (peers + newcomer, contents + newcomer * new);
             let listing = corpus.newcomer(LATER_FILES - new, own..own + new);
-            Person::made(corpus, peers + later, corpus.files(peers + later, &listing))
+            Person::made(corpus, number, corpus.files(number, &listing))
         };
         let first = all.len();
-        for later in 0..later {
-            all.push(make(later)?);
+        for newcomer in 0..later {
+            all.push(make(newcomer)?);
         }
         let tokens = RefCell::new(vec![String::new(); all.len()]);
         Ok(Self { all, tokens, first })

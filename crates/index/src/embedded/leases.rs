@@ -3,7 +3,7 @@
 //! **Leases.** A peer is here from its announcement until [`Leases::end`], which the caller does when it quits or when
 //! [`Leases::ended`] tells its lease is over. Between the end of a lease and that call it is still here, and a
 //! heartbeat keeps it: what counts is what the answers show. A lease never gets shorter. To renew one only the number of its
-//! end is changed, which takes no lock: with a million peers some ten thousand are renewed every second.
+//! end is changed, which takes no lock: with 1.5 million peers 50,000 are renewed every second.
 //!
 //! **Order.** Epochs only grow; batches count 0, 1, 2, … within one. A message of a lower epoch is refused. An
 //! announcement of the *same* epoch is taken for a retry, or for a late copy of one that was retried:
@@ -94,7 +94,7 @@ impl Leases {
         self.queue.lock().order.len()
     }
 
-    /// Some of those whose lease ended at or before `now`, the first to end first, and whether these are all of them. They
+    /// Some of those whose lease ended at or before `now`, the first to end first among them, and whether these are all. They
     /// are told again until their lease is ended or renewed.
     pub(super) fn ended(&self, now: Moment) -> (Vec<PeerKey>, bool) {
         let mut queue = self.queue.lock();

@@ -337,7 +337,7 @@ impl Inner {
     }
 }
 
-/// Keeps the lease of a peer that is here. For that the state is only read: no search need be waited for, and none waits.
+/// Keeps the lease of a peer that is here. For that the state is only read: as a search, it waits for changes alone.
 fn keep(state: &State, id: PeerId, beat: Heartbeat, now: Moment) -> Option<Result<HeartbeatReply>> {
     let key = state.peers.live_key(id)?;
     let peer = state.peers.get(key)?;

@@ -156,6 +156,8 @@ struct Tally<'a> {
     is_exact: bool,
     spent: Spent,
     asks_for_neighbours: bool,
+    /// It was over before help would have come.
+    is_short: bool,
     plain: Option<Plain<'a>>,
     /// A path, lower-cased.
     lower: Vec<u8>,
@@ -197,6 +199,7 @@ impl<'a> Tally<'a> {
             is_exact: true,
             spent: Spent::default(),
             asks_for_neighbours: query.asks_for_neighbours(),
+            is_short: false,
             plain: query.plain(),
             lower: Vec::new(),
             terms: NameTerms::default(),

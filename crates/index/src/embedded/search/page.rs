@@ -16,6 +16,8 @@ use crate::rank::{self, Standing};
 
 /// So many hits are made in less time than asking another thread for half of them takes.
 const HITS_ALONE: usize = 12;
+/// The same where that thread is surely asleep, since nobody looked for anything on it just now.
+const HITS_ALONE_MANY: usize = 100;
 
 impl Tally<'_> {
     pub(super) fn page(mut self, how: Matched) -> Page<Hit> {
@@ -43,7 +45,7 @@ impl Tally<'_> {
 
     /// The hits of some contents: where a core is free, half of them are made on it.
     fn hits_beside(&mut self, keys: &[ContentKey]) -> Vec<Hit> {
-        let is_worth_it = keys.len() > HITS_ALONE;
+        let is_worth_it = keys.len() > if self.is_short { HITS_ALONE_MANY } else { HITS_ALONE };
         let Some(helper) = is_worth_it.then(|| self.search.state.cores.try_enter()).flatten() else {
             return self.hits(keys).into_iter().flatten().collect();
         };

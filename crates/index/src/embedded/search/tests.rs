@@ -21,25 +21,30 @@ fn filled() -> Inner {
     let options = Options { memtable_names: Some(MEMTABLE_NAMES), ..Options::default() };
     let inner = Inner::new(State::default(), None, &options);
     for peer in 1..=PEERS {
-        let (id, doors) = (PeerId::from_bytes([peer; 32]), Doors::native(1));
-        let name = "anna".parse().unwrap();
-        let what = Announcement { name, doors, epoch: 1, digest: ShareDigest::default() };
-        inner.announce(id, &what, IpAddr::V4(Ipv4Addr::LOCALHOST), Moment::from_millis(0)).unwrap();
-        let files = (1..=CONTENTS).filter(|number| number.is_multiple_of(peer.into())).map(|number| {
-            let folder = if number % 3 == 0 && peer % 2 == 0 { "live common" } else { "live" };
-            let path = SharePath::parse(&format!("s/{folder}/old common song {number}.mp3")).unwrap();
-            let hash = ContentHash::of(&number.to_le_bytes());
-            Change::Add(FileEntry { path, size: number * 1_000, hash, modified: 0 })
-        });
-        let files: Vec<Change> = files.collect();
-        for (seq, batch) in (0..).zip(files.chunks(1_000)) {
-            inner.apply(id, BatchOrder { epoch: 1, seq }, batch.to_vec()).unwrap();
-        }
-        while inner.state.read().text.frozen.len() > 2 {
-            inner.flush();
-        }
+        register(&inner, peer, (1..=CONTENTS).filter(|number| number.is_multiple_of(peer.into())));
     }
     inner
+}
+
+/// A peer comes with some contents.
+fn register(inner: &Inner, peer: u8, contents: impl Iterator<Item = u64>) {
+    let (id, doors) = (PeerId::from_bytes([peer; 32]), Doors::native(1));
+    let name = "anna".parse().unwrap();
+    let what = Announcement { name, doors, epoch: 1, digest: ShareDigest::default() };
+    inner.announce(id, &what, IpAddr::V4(Ipv4Addr::LOCALHOST), Moment::from_millis(0)).unwrap();
+    let files = contents.map(|number| {
+        let folder = if number.is_multiple_of(3) && peer.is_multiple_of(2) { "live common" } else { "live" };
+        let path = SharePath::parse(&format!("s/{folder}/old common song {number}.mp3")).unwrap();
+        let hash = ContentHash::of(&number.to_le_bytes());
+        Change::Add(FileEntry { path, size: number * 1_000, hash, modified: 0 })
+    });
+    let files: Vec<Change> = files.collect();
+    for (seq, batch) in (0..).zip(files.chunks(1_000)) {
+        inner.apply(id, BatchOrder { epoch: 1, seq }, batch.to_vec()).unwrap();
+    }
+    while inner.state.read().text.frozen.len() > 2 {
+        inner.flush();
+    }
 }
 
 #[test]
@@ -51,11 +56,11 @@ fn two_threads_find_what_one_finds() {
         "there is much to do, and something new"
     );
     for (q, most) in [
-        ("common", 1_000),
-        ("common", 10),
+        ("common -12", 1_000),
+        ("common -12", 10),
         ("common live", 50),
-        ("comm", 50),
-        ("*ommo*", 50),
+        ("comm -12", 50),
+        ("*ommo* -12", 50),
         ("live common song -12", 300),
         ("size:>300k common", 50),
         ("size:3M..5M song type:audio", 50),
@@ -76,6 +81,31 @@ fn two_threads_find_what_one_finds() {
                 break;
             }
         }
+    }
+}
+
+/// What the first windows have is found in one thread, sooner than another would be awake.
+#[test]
+fn a_search_that_ends_soon_asks_for_no_help() {
+    let inner = filled();
+    inner.settle(); // the most shared in a few segments
+    register(&inner, PEERS + 1, CONTENTS + 1..=CONTENTS + 8 * MEMTABLE_NAMES as u64);
+    let mut state = inner.state.write();
+    for (q, most, wants_help) in [
+        ("common", 50, false),
+        ("comm", 50, false),
+        ("*ommo*", 50, false),
+        ("common", 200, true), // for the page
+        ("common song", 50, true),
+        ("common OR old", 50, true),
+        ("\"common song\"", 50, true),
+        ("common type:audio", 50, true),
+        ("common size:>1M", 50, true),
+    ] {
+        state.cores = Cores::of(2);
+        let params = SearchParams { q: q.into(), limit: Some(most), ..SearchParams::default() };
+        let page = state.search(&params).unwrap();
+        assert_eq!((page.hits.len(), state.cores.has_helped()), (most, wants_help), "{q}, {most}");
     }
 }
 

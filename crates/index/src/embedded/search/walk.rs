@@ -16,10 +16,13 @@ use parking_lot::Mutex;
 use super::super::segments::{Bits, Memtable, Plan, STRETCH, Segment, Which};
 use super::cores::Helper;
 use super::mask::{Bar, Mask, most_of};
-use super::{Place, Spent, Standing, Tally, WINDOWS_MAX, limits};
+use super::{Place, Spent, Standing, Tally, WINDOW, WINDOWS_MAX, limits};
 
 /// The first windows of the largest part are a step each, since they have most of the page; other steps have [`STRETCH`].
 const FIRST_STEPS: usize = 4;
+/// Windows that one thread has about looked into by the time that another is awake, and the steps that have them.
+const SOON_WINDOWS: usize = 16;
+const STEPS_ALONE: usize = FIRST_STEPS + 1;
 /// Help is worth its start where at least this part of a full memtable's names have to be gone through, a thousand.
 const WORTH_PART: usize = 32;
 
@@ -107,34 +110,58 @@ impl Steps {
     fn take(&self) -> Option<(usize, Range<usize>)> {
         self.all.get(self.next.fetch_add(1, Ordering::Relaxed)).cloned()
     }
+
+    /// The step that is taken next, where nobody else takes any.
+    fn next(&self) -> Option<&(usize, Range<usize>)> {
+        self.all.get(self.next.load(Ordering::Relaxed))
+    }
 }
 
 impl<'a> Tally<'a> {
     pub(super) fn look_through_the_text(&mut self) {
         let mut pieces = self.pieces();
-        let steps = Steps::of(&pieces);
-        let helper = self.is_long(&pieces, &steps).then(|| self.search.state.cores.try_enter()).flatten();
+        let (steps, mut bits) = (Steps::of(&pieces), Bits::default());
+        if self.ends_soon(&pieces) {
+            for (at, windows) in std::iter::from_fn(|| steps.take()).take(STEPS_ALONE) {
+                self.look_through(&mut pieces[at], windows, &mut bits, None);
+            }
+            self.is_short = !self.has_more_before_it(&pieces, &steps);
+        }
+        let may_help = !self.is_short && self.is_long(&pieces, &steps);
+        let helper = may_help.then(|| self.search.state.cores.try_enter()).flatten();
         match helper {
             Some(helper) => self.look_beside(&helper, &mut pieces, &steps),
-            None => self.look_alone(&mut pieces, &steps),
+            None => self.look_alone(&mut pieces, &steps, &mut bits),
         }
     }
 
-    fn look_alone(&mut self, pieces: &mut [Part<'a>], steps: &Steps) {
-        let (mut news, mut bits) = (self.news(), Bits::default());
+    /// Whether the steps that are left may find anything that matters.
+    fn has_more_before_it(&mut self, pieces: &[Part<'a>], steps: &Steps) -> bool {
+        if self.is_counting() {
+            self.count_waiting();
+        }
+        // Steps are in the order of their classes.
+        let may_find = |(at, windows): &(usize, Range<usize>)| {
+            self.is_counting() || pieces[*at].next_above(self.bar(), windows.clone()) < windows.end
+        };
+        steps.next().is_some_and(may_find)
+    }
+
+    fn look_alone(&mut self, pieces: &mut [Part<'a>], steps: &Steps, bits: &mut Bits) {
+        let mut news = self.news();
         // New names come first where the search is likely to be cut short, so that it has them.
         let windows: usize = pieces.iter().chain(&news).map(|part| part.plan.windows()).sum();
         let is_quick = self.counts_by_marks()
             && pieces.iter().chain(&news).all(|part| part.plan.is_sure())
             && windows < WINDOWS_MAX;
         if !is_quick {
-            self.look_through_all(&mut news, &mut bits);
+            self.look_through_all(&mut news, bits);
         }
-        self.take_steps(pieces, steps, &mut bits, None);
+        self.take_steps(pieces, steps, bits, None);
         if is_quick {
             // They are found in any case: a budget that ended was for the others.
             self.spent = Spent::default();
-            self.look_through_all(&mut news, &mut bits);
+            self.look_through_all(&mut news, bits);
         }
     }
 
@@ -145,6 +172,7 @@ impl<'a> Tally<'a> {
         let mut beside = Self::new(self.search, self.query, self.rest);
         let own = || {
             let mut bits = Bits::default();
+            self.share(&shared, 0, Spent::default());
             self.take_steps(pieces, steps, &mut bits, Some(&shared));
             if has_news.swap(false, Ordering::Relaxed) {
                 self.spent = Spent::default(); // they are found in any case
@@ -198,6 +226,18 @@ impl<'a> Tally<'a> {
         let is_sure = self.asks_for_neighbours || pieces.iter().all(|part| part.plan.is_sure());
         let is_large = names > self.search.state.memtable_names / WORTH_PART;
         steps.all.len() > FIRST_STEPS + 1 && is_large && is_sure && self.counts_by_marks()
+    }
+
+    /// Whether so many names match that the first windows are likely to have as many as are counted: help would come when the
+    /// search is over, unless those are all in folders' names.
+    fn ends_soon(&self, pieces: &[Part<'a>]) -> bool {
+        let matching = pieces.iter().map(|part| part.plan.count()).fold(0, usize::saturating_add);
+        let all: usize = pieces.iter().map(|part| part.names.len()).sum();
+        let wanted = all.saturating_mul(usize::try_from(limits::TOTAL_EXACT_MAX).unwrap_or(usize::MAX));
+        self.counts_by_marks()
+            && self.search.filter.sizes().is_none()
+            && pieces.iter().all(|part| part.plan.is_one_set())
+            && matching.saturating_mul(SOON_WINDOWS * WINDOW) > wanted
     }
 
     fn take_steps(

@@ -146,6 +146,15 @@ impl<'a> Plan<'a> {
         self.is_sure
     }
 
+    /// Whether what is looked for are the names that have any of some terms, all of them and no others.
+    pub(in crate::embedded) fn is_one_set(&self) -> bool {
+        let is_one = match self.clauses.as_slice() {
+            [runs] => runs.len() == 1 && runs.iter().all(|run| run.sets.len() == 1),
+            _ => false,
+        };
+        is_one && self.is_sure && self.without.is_empty() && self.kind.is_none()
+    }
+
     /// Starts over, so that the first window can be asked for again.
     #[cfg(test)]
     pub(in crate::embedded) fn rewind(&mut self) {
