@@ -183,7 +183,8 @@ impl Index {
         self.engine.heartbeat_now(peer, beat, now)
     }
 
-    /// A peer leaves: it is gone from every answer when this returns. Nothing happens where it was not here.
+    /// A peer leaves: it is gone from every answer when this returns, and comes back by an announcement only, also where it was
+    /// away before.
     ///
     /// # Errors
     /// Only those of the store.

@@ -125,7 +125,7 @@ impl State {
     }
 
     /// A content as an answer shows it, with its names in the order given, some of its sources that were asked for, and
-    /// others from a place on.
+    /// others from a place on. None where its last source is leaving just now, which is counted to its end.
     pub(super) fn hit(
         &self,
         key: ContentKey,
@@ -134,6 +134,10 @@ impl State {
         others: (u32, usize),
     ) -> Option<Hit> {
         let content = self.contents.get(key)?;
+        let sources = self.sources_of(content, names, asked, others);
+        if sources.is_empty() {
+            return None;
+        }
         let shown = names.iter().take(limits::HIT_NAMES_MAX).filter_map(|name| self.path(*name));
         let shown: Vec<SharePath> = shown.collect();
         Some(Hit {
@@ -143,7 +147,7 @@ impl State {
             names: shown,
             highlights: Vec::new(),
             source_count: content.live().into(),
-            sources: self.sources_of(content, names, asked, others),
+            sources,
         })
     }
 

@@ -146,8 +146,7 @@ impl Inner {
         if let Some(reply) = kept {
             return reply;
         }
-        self.return_by(id, beat, now)?;
-        Ok(heartbeat_reply(false))
+        self.return_by(id, beat, now)
     }
 
     /// The same without any waiting: nothing where the peer is not here, or something else is being changed just now.
@@ -161,8 +160,12 @@ impl Inner {
     }
 
     /// A peer whose lease ran out, or the index's memory of it, is back if what it says is what is known of it.
-    fn return_by(&self, id: PeerId, beat: Heartbeat, now: Moment) -> Result<()> {
+    fn return_by(&self, id: PeerId, beat: Heartbeat, now: Moment) -> Result<HeartbeatReply> {
         let _turn = self.turn.lock();
+        let kept = keep(&self.state.read(), id, beat, now);
+        if let Some(reply) = kept {
+            return reply; // it was announced meanwhile
+        }
         let mut state = self.state.write();
         let key = state.peers.key(id).ok_or(Error::UnknownPeer)?;
         let peer = state.peers.get(key).filter(|peer| !peer.has_left).ok_or(Error::UnknownPeer)?;
@@ -170,25 +173,30 @@ impl Inner {
         if beat.digest != Some(peer.manifest.digest) {
             return Err(Error::UnknownPeer);
         }
-        let was_live = state.peers.leases.is_live(key);
         state.peers.away.back(key);
         state.peers.leases.begin(key, now);
         drop(state);
-        if !was_live {
-            self.turn_files(key, true);
-        }
-        Ok(())
+        self.turn_files(key, true);
+        Ok(heartbeat_reply(false))
     }
 
     pub(super) fn quit(&self, id: PeerId) -> Result<()> {
         let _turn = self.turn.lock();
-        let Some(key) = self.state.read().peers.live_key(id) else { return Ok(()) };
+        let Some(key) = self.state.read().peers.key(id) else { return Ok(()) };
+        if self.state.read().peers.get(key).is_some_and(|peer| peer.has_left) {
+            return Ok(());
+        }
         let lsn = self.log(&Record::Quit { peer: id })?;
         let mut state = self.state.write();
         if let Some(peer) = state.peers.get_mut(key) {
             (peer.has_left, peer.lsn) = (true, lsn);
         }
-        self.leave(key, state);
+        // One that was away already is only remembered not to come back by itself.
+        if state.peers.leases.is_live(key) {
+            self.leave(key, state);
+        } else {
+            drop(state);
+        }
         self.forget_the_longest_away()
     }
 

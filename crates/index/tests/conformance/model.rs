@@ -121,7 +121,7 @@ impl Model {
     }
 
     pub(crate) fn quit(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.lease_end.is_some()) {
+        if let Some(peer) = self.peers.get_mut(&id) {
             (peer.lease_end, peer.has_left) = (None, true);
         }
     }

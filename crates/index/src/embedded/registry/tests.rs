@@ -1,6 +1,6 @@
 //! Limits: files of a peer, memory of all, and who is forgotten for it.
 
-use peerage_wire::api::Doors;
+use peerage_wire::api::{Doors, SearchParams};
 use peerage_wire::{ContentHash, FileEntry, SharePath};
 
 use super::super::state::State;
@@ -112,4 +112,36 @@ fn a_heartbeat_just_before_its_end_keeps_a_lease() {
     inner.heartbeat(id(1), Heartbeat { epoch: 1, digest: None }, at(90)).unwrap();
     assert!(!inner.end_when_over(key, at(90)), "the heartbeat came after they were asked for");
     assert!(inner.end_when_over(key, at(180)));
+}
+
+#[test]
+fn while_its_only_source_leaves_a_content_is_in_no_answer() {
+    let inner = inner(None);
+    for number in [1, 2] {
+        announce(&inner, number, ShareDigest::default(), at(0));
+    }
+    add(&inner, 1, 0, &["s/lone song", "s/shared song"]).unwrap();
+    add(&inner, 2, 0, &["s/shared song"]).unwrap();
+    let mut state = inner.state.write();
+    let key = state.peers.key(id(1)).unwrap();
+    state.peers.leases.end(key); // its files are still counted
+    let page = state.search(&SearchParams { q: "song".into(), ..SearchParams::default() }).unwrap();
+    let names: Vec<_> = page.hits.iter().map(|hit| (hit.names[0].as_str(), hit.sources.len())).collect();
+    assert_eq!(names, [("s/shared song", 1)]);
+    assert_eq!(state.content(ContentHash::of(b"s/lone song"), 0), None);
+}
+
+#[test]
+fn who_quits_while_it_is_away_is_not_brought_back_by_a_heartbeat() {
+    let inner = inner(None);
+    announce(&inner, 1, ShareDigest::default(), at(0));
+    let beat = Heartbeat { epoch: 1, digest: Some(ShareDigest::default()) };
+    assert_eq!(inner.expire(at(90)), Ok(vec![id(1)]));
+    assert_eq!(inner.heartbeat(id(1), beat, at(91)), Ok(heartbeat_reply(false)), "it only was away");
+    assert_eq!(inner.expire(at(181)), Ok(vec![id(1)]));
+    inner.quit(id(1)).unwrap();
+    inner.quit(id(1)).unwrap();
+    assert_eq!(inner.heartbeat(id(1), beat, at(182)), Err(Error::UnknownPeer));
+    announce(&inner, 1, ShareDigest::default(), at(183));
+    assert_eq!(inner.heartbeat(id(1), beat, at(184)), Ok(heartbeat_reply(false)));
 }
