@@ -5,7 +5,8 @@
 //!
 //! Architecture invariants: no network, no async and no clock. Every call that depends on time takes a
 //! [`Moment`]. Calls may block (an engine may sit on a disk or a database), so an async caller makes them from a
-//! blocking thread, all but [`Index::heartbeat_now`]. A write that returned `Ok` is registered; every write may be repeated without harm.
+//! blocking thread, all but [`Index::heartbeat_now`]. A write that returned `Ok` is registered; every write may be
+//! repeated without harm.
 
 mod engine;
 mod error;

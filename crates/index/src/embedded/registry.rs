@@ -182,10 +182,10 @@ impl Inner {
 
     pub(super) fn quit(&self, id: PeerId) -> Result<()> {
         let _turn = self.turn.lock();
-        let Some(key) = self.state.read().peers.key(id) else { return Ok(()) };
-        if self.state.read().peers.get(key).is_some_and(|peer| peer.has_left) {
-            return Ok(());
-        }
+        let state = self.state.read();
+        let has_not_left = |key: &PeerKey| state.peers.get(*key).is_some_and(|peer| !peer.has_left);
+        let Some(key) = state.peers.key(id).filter(has_not_left) else { return Ok(()) };
+        drop(state);
         let lsn = self.log(&Record::Quit { peer: id })?;
         let mut state = self.state.write();
         if let Some(peer) = state.peers.get_mut(key) {
