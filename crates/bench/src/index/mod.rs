@@ -157,7 +157,7 @@ fn measure(
     report.add(&rates::run(setting, &index, args.rate_files)?);
     report.add(&memory.after(&index, "memory in the end")?);
     if args.rivals {
-        report.add(&rivals::run(setting.corpus, &queries, &ours, args)?);
+        rivals::run(setting, &queries, &ours, args)?.iter().for_each(|section| report.add(section));
     }
     Ok(())
 }

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::documents::{self, Document};
+use super::documents::{self, Document, Maker};
+use super::writing::{Registry, Writer};
 use super::{postgres, sqlite, tantivy};
 use crate::corpus::Corpus;
-use crate::index::Args;
 use crate::index::classes::{Class, Query};
 use crate::index::search::Searched;
+use crate::index::writer::beside_at;
+use crate::index::{Args, Setting};
 use crate::latency::{Latencies, Sorted};
 use crate::place::Place;
 use crate::report::{Section, Table, mebibytes};
@@ -29,6 +31,13 @@ pub(super) trait Rival {
     /// # Errors
     /// When it can't be told.
     fn bytes(&self) -> Result<u64>;
+    /// What writes to it while it is searched; none where there is nothing.
+    ///
+    /// # Errors
+    /// When that can't be set up.
+    fn writer(&mut self) -> Result<Option<Box<dyn Writer>>> {
+        Ok(None)
+    }
 }
 
 /// Where a rival's documents come from.
@@ -47,8 +56,9 @@ impl Documents<'_> {
     ///
     /// # Errors
     /// The first of `tell`.
-    pub(super) fn each(&self, tell: impl FnMut(&Document<'_>) -> Result<()>) -> Result<()> {
-        documents::each(self.corpus, &self.live, tell)
+    pub(super) fn each(&self, mut tell: impl FnMut(&Document<'_>) -> Result<()>) -> Result<()> {
+        let mut maker = Maker::default();
+        (0..).zip(&self.live).try_for_each(|(id, live)| tell(&maker.document(self.corpus, id, *live)))
     }
 }
 
@@ -81,53 +91,94 @@ pub(super) fn one_by_one(
 ///
 /// # Errors
 /// When there is no room for them; never because of one of them.
-pub(crate) fn run(corpus: &Corpus, queries: &[Query], ours: &Searched, args: &Args) -> Result<Section> {
+pub(crate) fn run(
+    setting: &Setting<'_>,
+    queries: &[Query],
+    ours: &Searched,
+    args: &Args,
+) -> Result<Vec<Section>> {
     say("rivals: counting sources");
-    let documents = Documents { corpus, live: documents::live_sources(corpus) };
-    let (mut columns, mut notes) = (Vec::new(), Vec::new());
+    let documents = Documents { corpus: setting.corpus, live: documents::live_sources(setting.corpus) };
+    let (mut still, mut written) = (Compared::default(), Compared::default());
     for (name, build) in RIVALS.into_iter().filter(|(name, _)| args.wants(name)) {
         say(format_args!("rivals: {name}"));
-        match measure(build, &documents, queries, args) {
-            Ok((times, built)) => {
-                notes.push(format!("{name}: {built}"));
-                columns.push((name, times));
-            }
-            Err(error) => notes.push(format!("{name}: {error:#}")),
+        match measure((name, build), setting, &documents, (queries, args), [&mut still, &mut written]) {
+            Ok(()) => {}
+            Err(error) => still.notes.push(format!("{name}: {error:#}")),
         }
     }
-    let mut heading = vec!["class".to_owned(), "ours p50 ms".to_owned(), "p99 ms".to_owned()];
-    for (name, _) in &columns {
-        heading.extend([format!("{name} p50 ms"), "p99 ms".to_owned(), "ours is, at p99".to_owned()]);
-    }
-    let row = |(class, times, _): &(Class, Sorted, _)| {
-        let mut row = vec![class.title().to_owned()];
-        row.extend(times.cells().into_iter().take(2));
-        columns.iter().for_each(|(_, theirs)| row.extend(cells(theirs.get(class), times)));
-        row
-    };
-    Ok(Section::Table(Table {
-        title: "rivals".to_owned(),
-        about: "The same corpus and queries, top 50 by live sources. Ours are the figures from above, with files registered meanwhile; a \
-                rival stands still and has nothing else to do. A rival's last word is no prefix."
-            .to_owned(),
-        heading,
-        rows: ours.classes.iter().map(row).collect(),
-        notes,
-    }))
+    let still = still.section(
+        ours,
+        "rivals",
+        "The same corpus and queries, top 50 by live sources. Ours are the figures from above, with files registered meanwhile; a \
+         rival stands still and has nothing else to do. A rival's last word is no prefix.",
+    );
+    let written = written.section(
+        ours,
+        "rivals that are written to",
+        "The same while peers come and leave as they do beside our own searches. What is registered is found after a rival's next \
+         commit, one a second, and in ours at once.",
+    );
+    Ok(if setting.writing > 0 { vec![still, written] } else { vec![still] })
 }
 
 type Times = HashMap<Class, Sorted>;
 
+/// What rivals took beside ours.
+#[derive(Default)]
+struct Compared {
+    columns: Vec<(&'static str, Times)>,
+    notes: Vec<String>,
+}
+
+impl Compared {
+    fn section(self, ours: &Searched, title: &str, about: &str) -> Section {
+        let Self { columns, notes } = self;
+        let mut heading = vec!["class".to_owned(), "ours p50 ms".to_owned(), "p99 ms".to_owned()];
+        for (name, _) in &columns {
+            heading.extend([format!("{name} p50 ms"), "p99 ms".to_owned(), "ours is, at p99".to_owned()]);
+        }
+        let row = |(class, times, _): &(Class, Sorted, _)| {
+            let mut row = vec![class.title().to_owned()];
+            row.extend(times.cells().into_iter().take(2));
+            columns.iter().for_each(|(_, theirs)| row.extend(cells(theirs.get(class), times)));
+            row
+        };
+        let rows = ours.classes.iter().map(row).collect();
+        Section::Table(Table { title: title.to_owned(), about: about.to_owned(), heading, rows, notes })
+    }
+}
+
+/// Builds one rival, and asks it everything while it stands still, and while it is written to.
 fn measure(
-    build: Build,
+    (name, build): (&'static str, Build),
+    setting: &Setting<'_>,
     documents: &Documents<'_>,
-    queries: &[Query],
-    args: &Args,
-) -> Result<(Times, String)> {
+    (queries, args): (&[Query], &Args),
+    [still, written]: [&mut Compared; 2],
+) -> Result<()> {
     let place = Place::new(args.scratch())?;
     let started = Instant::now();
     let mut rival = build(documents, &place)?;
-    let built = format!("built in {:.1} s, {}", started.elapsed().as_secs_f64(), mebibytes(rival.bytes()?));
+    let bytes = mebibytes(rival.bytes()?);
+    still.notes.push(format!("{name}: built in {:.1} s, {bytes}", started.elapsed().as_secs_f64()));
+    still.columns.push((name, ask(&mut *rival, queries, args)?));
+    if setting.writing == 0 {
+        return Ok(());
+    }
+    let Some(writer) = rival.writer()? else {
+        written.notes.push(format!("{name}: is not written to"));
+        return Ok(());
+    };
+    let registry = Registry::new(setting, &documents.live, writer);
+    let (times, registered) = beside_at(registry, setting.writing, || ask(&mut *rival, queries, args))?;
+    written.notes.push(format!("{name}: registered meanwhile {}", registered.told()));
+    written.columns.push((name, times));
+    Ok(())
+}
+
+/// Asks a rival all queries, class by class.
+fn ask(rival: &mut dyn Rival, queries: &[Query], args: &Args) -> Result<Times> {
     let mut times = Times::new();
     for class in Class::ALL {
         let own: Vec<&Query> = queries.iter().filter(|query| query.class == class).collect();
@@ -138,7 +189,7 @@ fn measure(
             times.insert(class, latencies.sorted());
         }
     }
-    Ok((times, built))
+    Ok(times)
 }
 
 fn cells(theirs: Option<&Sorted>, ours: &Sorted) -> Vec<String> {

@@ -1,6 +1,5 @@
 //! The corpus as a search engine of documents sees it: one for each content, with the words of all its names and its live sources.
 
-use anyhow::Result;
 use peerage_index::terms;
 use peerage_wire::Kind;
 
@@ -33,29 +32,29 @@ pub(super) fn live_sources(corpus: &Corpus) -> Vec<u32> {
     live
 }
 
-/// Tells every content.
-///
-/// # Errors
-/// The first of `tell`.
-pub(super) fn each(
-    corpus: &Corpus,
-    live: &[u32],
-    mut tell: impl FnMut(&Document<'_>) -> Result<()>,
-) -> Result<()> {
-    let (mut path, mut words) = (String::new(), String::new());
-    for (id, live) in (0..).zip(live) {
-        let entry = corpus.entry(id, 0, &mut path);
+/// Makes one document after the other.
+#[derive(Default)]
+pub(super) struct Maker {
+    path: String,
+    words: String,
+}
+
+impl Maker {
+    /// A content of the corpus, or one beyond it, which goes by its usual name alone.
+    pub(super) fn document(&mut self, corpus: &Corpus, id: u64, live: u32) -> Document<'_> {
+        let Self { path, words } = self;
+        let entry = corpus.entry(id, 0, path);
         let kind = Kind::of_name(entry.path.file_name());
         words.clear();
-        put(&path, &mut words);
-        for variant in 1..=corpus.other_names(id) {
-            corpus.path(id, variant, &mut path);
+        put(path, words);
+        let others = if id < corpus.size().contents { corpus.other_names(id) } else { 0 };
+        for variant in 1..=others {
+            corpus.path(id, variant, path);
             words.push(' ');
-            put(&path, &mut words);
+            put(path, words);
         }
-        tell(&Document { id, live: *live, kind, size: entry.size, words: &words })?;
+        Document { id, live, kind, size: entry.size, words }
     }
-    Ok(())
 }
 
 fn put(path: &str, words: &mut String) {

@@ -2,7 +2,8 @@
 //! sources.
 //!
 //! Invariants: a rival that is missing or fails is told with its reason and stops nobody. Each is given the words of names as our terms are, so
-//! that nobody's way of splitting counts, and stands still while it is searched: nothing is registered meanwhile, as it is with ours.
+//! that nobody's way of splitting counts. Each is searched while it stands still; and those that can be written to meanwhile, by the same pace
+//! of registrations as ours.
 
 #[cfg(feature = "rivals")]
 mod compare;
@@ -14,6 +15,8 @@ mod postgres;
 mod sqlite;
 #[cfg(feature = "rivals")]
 mod tantivy;
+#[cfg(feature = "rivals")]
+mod writing;
 
 /// Whether this build has them.
 pub(crate) const ARE_BUILT_IN: bool = cfg!(feature = "rivals");
@@ -28,15 +31,14 @@ pub(crate) use absent::{run, tools};
 mod absent {
     use anyhow::{Result, bail};
 
-    use super::super::Args;
     use super::super::classes::Query;
     use super::super::search::Searched;
-    use crate::corpus::Corpus;
+    use super::super::{Args, Setting};
     use crate::report::Section;
     use crate::tools::Tool;
 
     /// Refuses.
-    pub(crate) fn run(_: &Corpus, _: &[Query], _: &Searched, _: &Args) -> Result<Section> {
+    pub(crate) fn run(_: &Setting<'_>, _: &[Query], _: &Searched, _: &Args) -> Result<Vec<Section>> {
         bail!("rivals are not built in")
     }
 

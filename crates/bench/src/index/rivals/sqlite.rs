@@ -8,9 +8,14 @@ use peerage_wire::limits;
 use rusqlite::{Connection, params};
 
 use super::compare::{Documents, Rival, one_by_one};
+use super::documents::Document;
+use super::writing::Writer;
 use crate::index::classes::{Class, Query};
 use crate::latency::Latencies;
 use crate::place::Place;
+
+/// Readers go on while somebody writes.
+const WRITTEN_TO: &str = "pragma journal_mode = wal; pragma synchronous = off; pragma cache_size = -1000000;";
 
 const SCHEMA: &str = "
 pragma journal_mode = off;
@@ -25,6 +30,11 @@ create virtual table triples using fts5 (body, content = '', tokenize = 'trigram
 struct Sqlite {
     connection: Connection,
     file: PathBuf,
+}
+
+/// Writes by a connection of its own, in transactions of what comes between two commits.
+struct Writing {
+    connection: Connection,
 }
 
 /// Fills a database of its own.
@@ -87,6 +97,46 @@ impl Rival for Sqlite {
 
     fn bytes(&self) -> Result<u64> {
         Ok(std::fs::metadata(&self.file)?.len())
+    }
+
+    fn writer(&mut self) -> Result<Option<Box<dyn Writer>>> {
+        self.connection.execute_batch(WRITTEN_TO)?;
+        let connection = Connection::open(&self.file)?;
+        connection.execute_batch(WRITTEN_TO)?;
+        connection.execute_batch("begin")?;
+        Ok(Some(Box::new(Writing { connection })))
+    }
+}
+
+impl Writer for Writing {
+    /// The words of a content stay as they are.
+    fn put(&mut self, document: &Document<'_>) -> Result<()> {
+        let id = i64::try_from(document.id)?;
+        let mut update = self.connection.prepare_cached("update content set live = ?2 where id = ?1")?;
+        if update.execute(params![id, document.live])? > 0 {
+            return Ok(());
+        }
+        let size = i64::try_from(document.size)?;
+        let mut content = self.connection.prepare_cached("insert into content values (?, ?, ?, ?)")?;
+        content.execute(params![id, document.live, document.kind.as_str(), size])?;
+        for insert in [
+            "insert into words (rowid, body) values (?, ?)",
+            "insert into triples (rowid, body) values (?, ?)",
+        ] {
+            self.connection.prepare_cached(insert)?.execute(params![id, document.words])?;
+        }
+        Ok(())
+    }
+
+    /// It keeps its words, which are joined with nothing.
+    fn forget(&mut self, id: u64) -> Result<()> {
+        let mut delete = self.connection.prepare_cached("delete from content where id = ?")?;
+        delete.execute(params![i64::try_from(id)?])?;
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        Ok(self.connection.execute_batch("commit; begin")?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! tantivy, in memory: an index of words, sorted by a fast field.
+//! tantivy, in memory: an index of words, the best found by a fast field.
 
 use std::time::Duration;
 
@@ -9,9 +9,11 @@ use tantivy::query::{BooleanQuery, FuzzyTermQuery, PhraseQuery, RangeQuery, Rege
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions,
 };
-use tantivy::{Index, IndexWriter, Order, Searcher, TantivyDocument, Term};
+use tantivy::{Index, IndexReader, IndexWriter, Order, ReloadPolicy, TantivyDocument, Term};
 
 use super::compare::{Documents, Rival, one_by_one};
+use super::documents::Document;
+use super::writing::Writer;
 use crate::index::classes::{Class, Query};
 use crate::latency::Latencies;
 use crate::place::Place;
@@ -22,13 +24,25 @@ const WRITING_BYTES: usize = 400 << 20;
 /// Threads that write: the machine's.
 const WRITERS: usize = 2;
 
+/// Of them, threads that write while others search.
+const WRITERS_BESIDE: usize = 1;
+
 struct Tantivy {
-    searcher: Searcher,
+    index: Index,
+    reader: IndexReader,
+    fields: Fields,
+}
+
+/// Writes by giving documents up and taking them in again: a field can't be changed.
+struct Writing {
+    writer: IndexWriter,
+    reader: IndexReader,
     fields: Fields,
 }
 
 #[derive(Clone, Copy)]
 struct Fields {
+    id: Field,
     words: Field,
     kind: Field,
     size: Field,
@@ -43,6 +57,7 @@ pub(super) fn build(documents: &Documents<'_>, _: &Place) -> Result<Box<dyn Riva
         .set_fieldnorms(false)
         .set_index_option(IndexRecordOption::WithFreqsAndPositions);
     let fields = Fields {
+        id: schema.add_u64_field("id", INDEXED),
         words: schema.add_text_field("words", TextOptions::default().set_indexing_options(words)),
         kind: schema.add_text_field("kind", STRING),
         size: schema.add_u64_field("size", INDEXED | FAST),
@@ -51,40 +66,64 @@ pub(super) fn build(documents: &Documents<'_>, _: &Place) -> Result<Box<dyn Riva
     let index = Index::create_in_ram(schema.build());
     let mut writer: IndexWriter = index.writer_with_num_threads(WRITERS, WRITING_BYTES)?;
     documents.each(|document| {
-        let mut row = TantivyDocument::default();
-        row.add_text(fields.words, document.words);
-        row.add_text(fields.kind, document.kind.as_str());
-        row.add_u64(fields.size, document.size);
-        row.add_u64(fields.live, u64::from(document.live));
-        writer.add_document(row)?;
+        writer.add_document(fields.row(document))?;
         Ok(())
     })?;
     writer.commit()?;
     writer.wait_merging_threads()?;
-    let searcher = index.reader()?.searcher();
-    ensure!(
-        searcher.num_docs() == documents.len(),
-        "it holds {} of {} contents",
-        searcher.num_docs(),
-        documents.len()
-    );
-    Ok(Box::new(Tantivy { searcher, fields }))
+    let reader: IndexReader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+    let held = reader.searcher().num_docs();
+    ensure!(held == documents.len(), "it holds {held} of {} contents", documents.len());
+    Ok(Box::new(Tantivy { index, reader, fields }))
 }
 
 impl Rival for Tantivy {
     fn search(&mut self, _: Class, queries: &[&Query], limit: Duration) -> Result<Option<Latencies>> {
         one_by_one(queries, limit, |query| {
             let top = TopDocs::with_limit(limits::HITS_DEFAULT).order_by_u64_field("live", Order::Desc);
-            Ok(self.searcher.search(&*self.fields.query(query)?, &top)?.len())
+            Ok(self.reader.searcher().search(&*self.fields.query(query)?, &top)?.len())
         })
     }
 
     fn bytes(&self) -> Result<u64> {
-        Ok(self.searcher.space_usage()?.total().get_bytes())
+        Ok(self.reader.searcher().space_usage()?.total().get_bytes())
+    }
+
+    fn writer(&mut self) -> Result<Option<Box<dyn Writer>>> {
+        let writer = self.index.writer_with_num_threads(WRITERS_BESIDE, WRITING_BYTES)?;
+        Ok(Some(Box::new(Writing { writer, reader: self.reader.clone(), fields: self.fields })))
+    }
+}
+
+impl Writer for Writing {
+    fn put(&mut self, document: &Document<'_>) -> Result<()> {
+        self.forget(document.id)?;
+        self.writer.add_document(self.fields.row(document))?;
+        Ok(())
+    }
+
+    fn forget(&mut self, id: u64) -> Result<()> {
+        self.writer.delete_term(Term::from_field_u64(self.fields.id, id));
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.writer.commit()?;
+        Ok(self.reader.reload()?)
     }
 }
 
 impl Fields {
+    fn row(self, document: &Document<'_>) -> TantivyDocument {
+        let mut row = TantivyDocument::default();
+        row.add_u64(self.id, document.id);
+        row.add_text(self.words, document.words);
+        row.add_text(self.kind, document.kind.as_str());
+        row.add_u64(self.size, document.size);
+        row.add_u64(self.live, u64::from(document.live));
+        row
+    }
+
     fn query(self, query: &Query) -> Result<Box<dyn TantivyQuery>> {
         let first = query.words.first().map_or("", String::as_str);
         let terms = || query.words.iter().map(|word| Term::from_field_text(self.words, word));
