@@ -32,8 +32,8 @@ pub(super) struct Joined<'a> {
     within: Range<usize>,
     /// Those whose values are here.
     windows: Range<usize>,
-    /// Only those in the file's own name are here.
-    is_in_file: bool,
+    /// What was asked of them: only those in the file's own name may be here, or of none where it is.
+    which: Which,
     /// What all sets have in those windows, in order of the windows.
     values: Vec<u32>,
     /// Where the window last asked for begins in the values.
@@ -68,7 +68,7 @@ impl<'a> Joined<'a> {
             is_sure,
             within: 0..names.div_ceil(WINDOW),
             windows: 0..0,
-            is_in_file: false,
+            which: Which::All,
             values: Vec::new(),
             position: 0,
             marked: Marked::default(),
@@ -100,7 +100,7 @@ impl<'a> Joined<'a> {
     /// The first window from this one on that may have names.
     pub(super) fn next(&mut self, mut window: usize) -> Option<usize> {
         if self.windows.contains(&window) {
-            if self.is_in_file {
+            if self.which == Which::InFile {
                 return Some(window);
             }
             self.seek(window);
@@ -116,7 +116,7 @@ impl<'a> Joined<'a> {
     pub(super) fn fill(&mut self, asked: Asked, bits: &mut Bits) -> bool {
         let Asked { window, which, .. } = asked;
         let is_known = self.windows.contains(&window);
-        if !is_known || self.is_in_file && which != Which::InFile {
+        if !is_known || self.which != Which::All && which != self.which {
             if is_known {
                 self.sets.iter_mut().for_each(Union::rewind);
             }
@@ -139,7 +139,7 @@ impl<'a> Joined<'a> {
     fn join(&mut self, window: usize, which: Which) {
         let Self { sets, pairs, within, windows, values, marked, found, .. } = self;
         *windows = window..(window + STRETCH).min(within.end).max(window + 1);
-        self.is_in_file = which == Which::InFile;
+        self.which = which;
         self.position = 0;
         values.clear();
         let Some((smallest, others)) = sets.split_first_mut() else { return };
@@ -147,10 +147,10 @@ impl<'a> Joined<'a> {
         leave(values, which);
         for other in others {
             let Some(windows) = windows_of(values, windows) else { return values.clear() };
-            other.read_maps(values, found);
+            other.read_maps(values, which, found);
             if other.has_lists() {
-                marked.mark(values, &windows);
-                other.read(&windows, which, |some| marked.find(some, found));
+                marked.mark(values, &windows, which);
+                other.read(&windows, which, |some| marked.find(some, which, found));
                 marked.clear(values);
             }
             leave(found, which);
@@ -192,10 +192,19 @@ fn windows_of(values: &[u32], windows: &Range<usize>) -> Option<Range<usize>> {
 }
 
 impl Marked {
-    fn mark(&mut self, values: &[u32], windows: &Range<usize>) {
+    fn mark(&mut self, values: &[u32], windows: &Range<usize>, which: Which) {
         self.first = windows.start * WINDOW;
         let words = self.anywhere.len().max(windows.len() * WINDOW_WORDS);
         [&mut self.anywhere, &mut self.in_file].into_iter().for_each(|bits| bits.resize(words, 0));
+        if which == Which::Anywhere {
+            for value in values {
+                let at = self.place(*value);
+                if let Some(any) = self.anywhere.get_mut(at / 64) {
+                    *any |= 1 << (at % 64);
+                }
+            }
+            return;
+        }
         for value in values {
             let at = self.place(*value);
             if let (Some(any), Some(file)) = (self.anywhere.get_mut(at / 64), self.in_file.get_mut(at / 64)) {
@@ -207,6 +216,11 @@ impl Marked {
 
     /// Leaves no bit, after these values were marked.
     fn clear(&mut self, values: &[u32]) {
+        /// Words in a row that are written in the time of one by itself.
+        const IN_A_ROW: usize = 8;
+        if values.len() > self.anywhere.len() / IN_A_ROW {
+            return [&mut self.anywhere, &mut self.in_file].into_iter().for_each(|bits| bits.fill(0));
+        }
         for value in values {
             let at = self.place(*value);
             if let (Some(any), Some(file)) = (self.anywhere.get_mut(at / 64), self.in_file.get_mut(at / 64)) {
@@ -215,10 +229,13 @@ impl Marked {
         }
     }
 
-    /// Adds those of some values whose names are marked, in the file's own name where both are.
-    fn find(&self, values: &[u32], found: &mut Vec<u32>) {
+    /// Adds those of some values whose names are marked, in the file's own name where both are if that is asked.
+    fn find(&self, values: &[u32], which: Which, found: &mut Vec<u32>) {
         let start = found.len();
         keep(values, found, |value| bit_of(&self.anywhere, self.place(value)));
+        if which == Which::Anywhere {
+            return;
+        }
         for value in found.get_mut(start..).unwrap_or_default() {
             *value &= !1 | bit_of(&self.in_file, self.place(*value));
         }

@@ -172,16 +172,20 @@ impl<'a> Union<'a> {
         }
     }
 
-    /// Adds those of some values whose names bitmaps have, in the file's own name where both are; each once, however many bitmaps
-    /// have it.
-    pub(super) fn read_maps(&self, values: &[u32], found: &mut Vec<u32>) {
-        if self.maps.is_empty() {
+    /// Adds those of some values whose names bitmaps have, in the file's own name where both are if that is asked; each once,
+    /// however many bitmaps have it.
+    pub(super) fn read_maps(&self, values: &[u32], which: Which, found: &mut Vec<u32>) {
+        let start = found.len();
+        match self.maps.as_slice() {
+            [] => return,
+            [(anywhere, _)] => keep(values, found, |value| bit_of(anywhere, place_of(value))),
+            maps => keep(values, found, |value| {
+                maps.iter().fold(0, |bit, (anywhere, _)| bit | bit_of(anywhere, place_of(value)))
+            }),
+        }
+        if which == Which::Anywhere {
             return;
         }
-        let start = found.len();
-        keep(values, found, |value| {
-            self.maps.iter().fold(0, |bit, (anywhere, _)| bit | bit_of(anywhere, place_of(value)))
-        });
         for value in found.get_mut(start..).unwrap_or_default() {
             let in_file =
                 self.maps.iter().fold(0, |bit, (_, in_file)| bit | bit_of(in_file, place_of(*value)));
