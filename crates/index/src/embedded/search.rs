@@ -14,6 +14,7 @@
 //! reads the words as the first did, even when something else would match by then.
 
 mod cores;
+mod gathered;
 mod marks;
 mod mask;
 mod page;
@@ -240,7 +241,6 @@ impl<'a> Tally<'a> {
     ) -> usize {
         /// So many keep memory busy. The worst of the page gets better meanwhile, so that fewer are looked at then.
         const WARM: usize = 128;
-        let state = self.search.state;
         self.near.clear();
         let mut next = WINDOW / 64;
         for word in bits.words().skip_while(|at| *at < word) {
@@ -251,30 +251,36 @@ impl<'a> Tally<'a> {
             let first = window * WINDOW + word * 64;
             self.near.extend(ones(of_word(word)).map(|bit| first + bit));
         }
-        if self.near.len() < 2 {
-            return next;
-        }
-        let number = |of: &[u32], at: usize| of.get(at).copied().unwrap_or_default();
-        let lives = |at: &usize| {
-            let content = state.contents.get(number(part.contents, *at).into());
-            content.map_or(0, |content| content.live() ^ u32::from(content.hash.as_bytes()[0]))
-        };
-        black_box(self.near.iter().map(lives).fold(0, |all, one| all ^ one));
-        let uses = |at: &usize| {
-            let content = state.contents.get(number(part.contents, *at).into());
-            let name = content.filter(|content| !content.has_one_name()).and(part.names.get(*at));
-            name.and_then(|name| state.names.get(NameKey::from(*name))).map_or(0, |name| name.live)
-        };
-        black_box(self.near.iter().map(uses).fold(0, |all, one| all ^ one));
+        self.warm_near(part);
         if !bits.is_sure {
             let is_unsure = |at: &&usize| {
                 let at = *at % WINDOW;
                 bits.check[at / 64] >> (at % 64) & 1 == 1
             };
-            let names = self.near.iter().filter(is_unsure).map(|at| NameKey::from(number(part.names, *at)));
-            state.warm_names(&names.collect::<Vec<_>>());
+            let names = self.near.iter().filter(is_unsure).filter_map(|at| part.names.get(*at));
+            let names = names.map(|name| NameKey::from(*name));
+            self.search.state.warm_names(&names.collect::<Vec<_>>());
         }
         next
+    }
+
+    /// Reads the contents of the names that are near to be looked at.
+    fn warm_near(&self, part: &Part<'a>) {
+        if self.near.len() < 2 {
+            return;
+        }
+        let state = self.search.state;
+        let content =
+            |at: &usize| state.contents.get(part.contents.get(*at).copied().unwrap_or_default().into());
+        let lives = |at: &usize| {
+            content(at).map_or(0, |content| content.live() ^ u32::from(content.hash.as_bytes()[0]))
+        };
+        black_box(self.near.iter().map(lives).fold(0, |all, one| all ^ one));
+        let uses = |at: &usize| {
+            let name = content(at).filter(|content| !content.has_one_name()).and(part.names.get(*at));
+            name.and_then(|name| state.names.get(NameKey::from(*name))).map_or(0, |name| name.live)
+        };
+        black_box(self.near.iter().map(uses).fold(0, |all, one| all ^ one));
     }
 
     /// Looks at the candidates of one word of a window's bits, some of which were counted.
@@ -289,19 +295,9 @@ impl<'a> Tally<'a> {
         let first = window * WINDOW + word * 64;
         let in_file = part.plan.in_file(word, bits);
         for bit in ones(mask) {
-            let (Some(content_key), Some(name)) =
-                (part.contents.get(first + bit), part.names.get(first + bit))
-            else {
-                continue;
-            };
-            let content_key = ContentKey::from(*content_key);
-            let content = self.search.state.contents.get(content_key).filter(|content| content.live() > 0);
-            if let Some(content) = content {
-                let is_set = |word: u64| word >> bit & 1 == 1;
-                let place = if is_set(in_file) { Place::File } else { Place::Folder };
-                let how = (place, is_set(bits.check[word]), is_set(counted));
-                self.look_at(NameKey::from(*name), (content_key, content), how);
-            }
+            let is_set = |word: u64| word >> bit & 1 == 1;
+            let place = if is_set(in_file) { Place::File } else { Place::Folder };
+            self.look_at_one(part, first + bit, (place, is_set(bits.check[word]), is_set(counted)));
         }
     }
 

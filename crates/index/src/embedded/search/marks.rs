@@ -149,7 +149,15 @@ impl<'a> Tally<'a> {
             }
         }
         // Where names have to be read, to have counted enough soon is worth more.
-        if !bits.is_sure || self.waiting_names > WAITING_MAX {
+        if !bits.is_sure {
+            self.count_waiting();
+        }
+        self.count_much();
+    }
+
+    /// Counts what waits for it where that is much.
+    pub(super) fn count_much(&mut self) {
+        if self.waiting_names > WAITING_MAX {
             self.count_waiting();
         }
     }
@@ -170,7 +178,7 @@ impl<'a> Tally<'a> {
 
     /// Counts names of a word that match for sure: the contents that go by no other name. The others wait for
     /// [`Tally::count_waiting`]: mostly enough is counted without them, and each has to be looked for among those that were.
-    fn count(&mut self, part: &Part<'a>, (window, word): (usize, usize), sure: u64, sole: u64) {
+    pub(super) fn count(&mut self, part: &Part<'a>, (window, word): (usize, usize), sure: u64, sole: u64) {
         self.total += u64::from((sure & sole).count_ones());
         if sure & !sole != 0 {
             let contents = part.contents.get(window * WINDOW + word * 64..).unwrap_or_default();

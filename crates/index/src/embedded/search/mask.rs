@@ -108,6 +108,11 @@ impl BlockMask {
         !self.in_file && !self.in_folders
     }
 
+    /// Whether a name that matches at a place is looked at.
+    pub(super) fn has(self, place: Place) -> bool {
+        self.in_folders || self.in_file && place == Place::File
+    }
+
     pub(super) fn of(self, part: &Part<'_>, word: usize, bits: &Bits) -> u64 {
         match (self.in_file, self.in_folders) {
             (_, true) => bits.anywhere[word],

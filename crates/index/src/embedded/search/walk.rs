@@ -272,6 +272,7 @@ impl<'a> Tally<'a> {
         shared: Option<&Shared>,
     ) {
         part.plan.ask_within(&windows);
+        let gathers = self.gathers(part);
         let mut window = windows.start;
         loop {
             if !self.is_counting() {
@@ -280,9 +281,12 @@ impl<'a> Tally<'a> {
             }
             let next = part.plan.next(window).filter(|next| *next < windows.end);
             let Some(next) = next.filter(|_| self.may_go_on()) else { return };
-            window = next + 1;
             let (total, spent) = (self.total_alone(), self.spent);
-            let is_any = self.look_into(part, next, bits);
+            let is_any;
+            (window, is_any) = match gathers {
+                Some(segment) => self.look_at_gathered(part, segment, next..windows.end),
+                None => (next + 1, self.look_into(part, next, bits)),
+            };
             if let Some(shared) = shared.filter(|_| is_any) {
                 self.share(shared, total, spent);
             }

@@ -115,14 +115,7 @@ impl<'a> Joined<'a> {
     /// Sets the bits of a window's names and no others, and tells whether there are any.
     pub(super) fn fill(&mut self, asked: Asked, bits: &mut Bits) -> bool {
         let Asked { window, which, .. } = asked;
-        let is_known = self.windows.contains(&window);
-        if !is_known || self.which != Which::All && which != self.which {
-            if is_known {
-                self.sets.iter_mut().for_each(Union::rewind);
-            }
-            self.join(window, which);
-        }
-        self.seek(window);
+        self.be_at(window, which);
         bits.clear_touched();
         let values = self.values.get(self.position..).unwrap_or_default();
         let values = values.iter().take_while(|value| window_of(**value) == window);
@@ -133,6 +126,24 @@ impl<'a> Joined<'a> {
             self.position += 1;
         }
         self.position > before
+    }
+
+    /// Gives the names of some windows from this one on, in order of the windows, and the next window.
+    pub(super) fn gather(&mut self, window: usize, which: Which) -> (usize, &[u32]) {
+        self.be_at(window, which);
+        (self.windows.end, self.values.get(self.position..).unwrap_or_default())
+    }
+
+    /// Has a window's names in the values, at the position.
+    fn be_at(&mut self, window: usize, which: Which) {
+        let is_known = self.windows.contains(&window);
+        if !is_known || self.which != Which::All && which != self.which {
+            if is_known {
+                self.sets.iter_mut().for_each(Union::rewind);
+            }
+            self.join(window, which);
+        }
+        self.seek(window);
     }
 
     /// Joins some windows from this one on.

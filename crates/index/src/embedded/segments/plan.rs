@@ -155,6 +155,20 @@ impl<'a> Plan<'a> {
         is_one && self.is_sure && self.without.is_empty() && self.kind.is_none()
     }
 
+    /// Whether what is looked for is better gathered: [`Plan::gather`] gives it all.
+    pub(in crate::embedded) const fn is_gathered(&self) -> bool {
+        self.joined.is_some() && self.is_sure && self.without.is_empty() && self.kind.is_none()
+    }
+
+    /// The names of some windows from this one on, as many as are read at a time, and the next window: each doubled, and one more
+    /// where it matches within the file's own name, if that is asked.
+    pub(in crate::embedded) fn gather(&mut self, window: usize, which: Which) -> (usize, &[u32]) {
+        match &mut self.joined {
+            Some(joined) => joined.gather(window, which),
+            None => (window + 1, &[]),
+        }
+    }
+
     /// Starts over, so that the first window can be asked for again.
     #[cfg(test)]
     pub(in crate::embedded) fn rewind(&mut self) {
