@@ -2,9 +2,11 @@
 //!
 //! Invariant: helpers and searches are together no more than there are cores, unless more callers search than that.
 
+use std::hint::spin_loop;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
@@ -69,10 +71,24 @@ impl Cores {
 impl Helper<'_> {
     /// Does one thing in the caller's thread, and meanwhile another in the helper's.
     pub(super) fn work_beside(&self, own: impl FnOnce(), beside: impl FnOnce() + Send) {
+        let is_done = AtomicBool::new(false);
         self.threads.in_place_scope(|scope| {
-            scope.spawn(|_| beside());
+            scope.spawn(|_| {
+                beside();
+                is_done.store(true, Ordering::Release);
+            });
             own();
+            stay_awake(&is_done);
         });
+    }
+}
+
+/// Waits for what is about to be done without going to sleep, for as long as being woken would take.
+fn stay_awake(is_done: &AtomicBool) {
+    const AWAKE: Duration = Duration::from_micros(60);
+    let started = Instant::now();
+    while !is_done.load(Ordering::Acquire) && started.elapsed() < AWAKE {
+        spin_loop();
     }
 }
 
