@@ -76,13 +76,30 @@ impl Bits {
             left |= *word;
         }
         self.anywhere.iter_mut().skip(map.len()).for_each(|word| *word = 0);
+        self.set_places(asked);
+        left != 0
+    }
+
+    /// The names that two bitmaps have, as [`Bits::set_map`] does of one.
+    pub(super) fn set_maps(&mut self, one: &[u64], other: &[u64], asked: Asked) -> bool {
+        let mut left = 0;
+        for ((to, one), other) in self.anywhere.iter_mut().zip(one).zip(other) {
+            *to = one & other;
+            left |= *to;
+        }
+        self.anywhere.iter_mut().skip(one.len().min(other.len())).for_each(|word| *word = 0);
+        self.set_places(asked);
+        left != 0
+    }
+
+    /// As where all are sure, and may be in the file's own name.
+    fn set_places(&mut self, asked: Asked) {
         if asked.places() {
             self.in_file.fill(u64::MAX);
         }
         if asked.checks {
             self.check.fill(0);
         }
-        left != 0
     }
 
     pub(super) fn clear(&mut self, asked: Asked) {

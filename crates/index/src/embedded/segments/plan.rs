@@ -269,11 +269,25 @@ impl<'a> Plan<'a> {
             bits.check.fill(0); // it was of another plan
         }
         bits.is_sure = *is_sure;
-        for (at, runs) in clauses.iter_mut().enumerate() {
+        let maps = clauses.iter().map_while(|runs| as_map(runs, asked.window)).take(MAPS_AT_ONCE);
+        in_file.extend(maps.clone().map(|(_, file)| file));
+        let maps = maps.map(|(anywhere, file)| if asked.which == Which::InFile { file } else { anywhere });
+        let mut of_maps = [&[][..]; MAPS_AT_ONCE];
+        of_maps.iter_mut().zip(maps).for_each(|(to, map)| *to = map);
+        let done = in_file.len();
+        let is_any = match (done, of_maps) {
+            (0, _) => true,
+            (1, [map, ..]) => bits.set_map(map, asked),
+            (_, [one, other]) => bits.set_maps(one, other, asked),
+        };
+        if !is_any {
+            return false;
+        }
+        for (at, runs) in clauses.iter_mut().enumerate().skip(done) {
             if let Some((anywhere, file)) = as_map(runs, asked.window) {
                 in_file.push(file);
                 let map = if asked.which == Which::InFile { file } else { anywhere };
-                if !(if at == 0 { bits.set_map(map, asked) } else { bits.and_anywhere(map) }) {
+                if !bits.and_anywhere(map) {
                     return false;
                 }
                 continue;
@@ -329,6 +343,9 @@ pub(super) fn furthest<T>(
         }
     }
 }
+
+/// Bitmaps that are gone through together: what is read of them has to come from memory, and comes at the same time.
+const MAPS_AT_ONCE: usize = 2;
 
 /// What is in a window of a clause that is one bitmap.
 fn as_map<'a>(runs: &[RunPlan<'a>], window: usize) -> Option<(&'a [u64], &'a [u64])> {
