@@ -90,7 +90,7 @@ pub(crate) fn beside<T>(
     beside_at(Ours { setting, index }, setting.writing, act)
 }
 
-/// Does something while files are registered at some host, so many a second.
+/// Does something while files are registered at some host, so many a second as far as it keeps up.
 ///
 /// # Errors
 /// When either fails.
@@ -105,11 +105,22 @@ pub(crate) fn beside_at<T>(
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| write(host, writing, &stop));
-        let outcome = act();
-        stop.store(true, Ordering::Relaxed);
+        let outcome = {
+            let _stop = Stop(&stop);
+            act()
+        };
         let written = joined(thread)?;
         Ok((outcome?, written))
     })
+}
+
+/// Stops the writer when it goes, also where what it writes beside panics.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn joined(writing: ScopedJoinHandle<'_, Result<Written>>) -> Result<Written> {

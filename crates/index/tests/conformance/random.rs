@@ -21,10 +21,9 @@ const MEANT: [&str; 12] =
 
 const SORTS: [Sort; 4] = [Sort::Rank, Sort::Size, Sort::Name, Sort::Newest];
 
-const PATHS: &str =
-    "(music|docs)/(live/)?(Yellow|Submarine|été|東京都|🎵|-rf)( |-)?(mp3|2|live)?\\.(mp3|txt)";
+const PATHS: &str = "(music|docs)/(live/)?(Yellow|Submarine|Subway submarine|été|東京都|🎵|-rf)( |-)?(mp3|2|live)?\\.(mp3|txt)";
 /// Words that many names have, in several ways of asking for them.
-const COMMON: &str = "music|docs|mp|mp3|mp3\\*|txt|\\*\\.mp3|yellow|Yel\\*|\\*ello\\*|subm|\\*marine|ete|live|2|東京|都\
+const COMMON: &str = "music|docs|mp|mp3|mp3\\*|txt|\\*\\.mp3|yellow|Yel\\*|\\*ello\\*|sub|subm|\\*marine|ete|live|2|東京|都\
     |\"docs live\"|\"live mp\"|\"live mp3\"|\"yellow live|\"東京都\"|docs/yell";
 /// Words that few names have, or that only a part or a typo finds, and words without a term.
 const RARE: &str =

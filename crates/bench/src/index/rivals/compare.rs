@@ -13,7 +13,7 @@ use crate::index::classes::{Class, Query};
 use crate::index::search::Searched;
 use crate::index::writer::beside_at;
 use crate::index::{Args, Setting};
-use crate::latency::{Latencies, Sorted};
+use crate::latency::{Latencies, Sorted, grouped};
 use crate::place::Place;
 use crate::report::{Section, Table, mebibytes};
 use crate::say;
@@ -110,14 +110,15 @@ pub(crate) fn run(
     let still = still.section(
         ours,
         "rivals",
-        "The same corpus and queries, top 50 by live sources. Ours are the figures from above, with files registered meanwhile; a \
+        "The same corpus and queries, top 50 by live sources. Ours are the figures from above, with what is registered there; a \
          rival stands still and has nothing else to do. A rival's last word is no prefix.",
     );
     let written = written.section(
         ours,
         "rivals that are written to",
         "The same while peers come and leave as they do beside our own searches. What is registered is found after a rival's next \
-         commit, one a second, and in ours at once.",
+         commit, at most one a second, and in ours at once. A rival is asked one class after the other, so that of the last \
+         more has come and gone.",
     );
     Ok(if setting.writing > 0 { vec![still, written] } else { vec![still] })
 }
@@ -171,9 +172,16 @@ fn measure(
         return Ok(());
     };
     let registry = Registry::new(setting, &documents.live, writer);
-    let (times, registered) = beside_at(registry, setting.writing, || ask(&mut *rival, queries, args))?;
-    written.notes.push(format!("{name}: registered meanwhile {}", registered.told()));
-    written.columns.push((name, times));
+    match beside_at(registry, setting.writing, || ask(&mut *rival, queries, args)) {
+        Ok((times, registered)) => {
+            let files = grouped(registered.files);
+            written
+                .notes
+                .push(format!("{name}: {files} files were registered meanwhile, {}", registered.told()));
+            written.columns.push((name, times));
+        }
+        Err(error) => written.notes.push(format!("{name}: {error:#}")),
+    }
     Ok(())
 }
 

@@ -8,8 +8,7 @@ use peerage_wire::limits;
 use rusqlite::{Connection, params};
 
 use super::compare::{Documents, Rival, one_by_one};
-use super::documents::Document;
-use super::writing::Writer;
+use super::writing::{Changed, Writer};
 use crate::index::classes::{Class, Query};
 use crate::latency::Latencies;
 use crate::place::Place;
@@ -23,8 +22,8 @@ pragma synchronous = off;
 pragma cache_size = -1000000;
 pragma mmap_size = 8000000000;
 create table content (id integer primary key, live integer, kind text, size integer);
-create virtual table words using fts5 (body, content = '', prefix = '2 3 4 5');
-create virtual table triples using fts5 (body, content = '', tokenize = 'trigram');
+create virtual table words using fts5 (body, content = '', contentless_delete = 1, prefix = '2 3 4 5');
+create virtual table triples using fts5 (body, content = '', contentless_delete = 1, tokenize = 'trigram');
 ";
 
 struct Sqlite {
@@ -110,15 +109,16 @@ impl Rival for Sqlite {
 
 impl Writer for Writing {
     /// The words of a content stay as they are.
-    fn put(&mut self, document: &Document<'_>) -> Result<()> {
-        let id = i64::try_from(document.id)?;
+    fn put(&mut self, mut content: Changed<'_>) -> Result<()> {
+        let id = i64::try_from(content.id)?;
         let mut update = self.connection.prepare_cached("update content set live = ?2 where id = ?1")?;
-        if update.execute(params![id, document.live])? > 0 {
+        if update.execute(params![id, content.live])? > 0 {
             return Ok(());
         }
+        let document = content.document();
         let size = i64::try_from(document.size)?;
-        let mut content = self.connection.prepare_cached("insert into content values (?, ?, ?, ?)")?;
-        content.execute(params![id, document.live, document.kind.as_str(), size])?;
+        let mut insert = self.connection.prepare_cached("insert into content values (?, ?, ?, ?)")?;
+        insert.execute(params![id, document.live, document.kind.as_str(), size])?;
         for insert in [
             "insert into words (rowid, body) values (?, ?)",
             "insert into triples (rowid, body) values (?, ?)",
@@ -128,10 +128,14 @@ impl Writer for Writing {
         Ok(())
     }
 
-    /// It keeps its words, which are joined with nothing.
     fn forget(&mut self, id: u64) -> Result<()> {
-        let mut delete = self.connection.prepare_cached("delete from content where id = ?")?;
-        delete.execute(params![i64::try_from(id)?])?;
+        for delete in [
+            "delete from content where id = ?",
+            "delete from words where rowid = ?",
+            "delete from triples where rowid = ?",
+        ] {
+            self.connection.prepare_cached(delete)?.execute(params![i64::try_from(id)?])?;
+        }
         Ok(())
     }
 

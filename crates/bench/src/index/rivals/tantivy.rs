@@ -13,7 +13,7 @@ use tantivy::{Index, IndexReader, IndexWriter, Order, ReloadPolicy, TantivyDocum
 
 use super::compare::{Documents, Rival, one_by_one};
 use super::documents::Document;
-use super::writing::Writer;
+use super::writing::{Changed, Writer};
 use crate::index::classes::{Class, Query};
 use crate::latency::Latencies;
 use crate::place::Place;
@@ -21,7 +21,7 @@ use peerage_wire::limits;
 
 /// Bytes of documents that its writers gather before they write a segment.
 const WRITING_BYTES: usize = 400 << 20;
-/// Threads that write: the machine's.
+/// Threads that write when it is built.
 const WRITERS: usize = 2;
 
 /// Of them, threads that write while others search.
@@ -96,9 +96,9 @@ impl Rival for Tantivy {
 }
 
 impl Writer for Writing {
-    fn put(&mut self, document: &Document<'_>) -> Result<()> {
-        self.forget(document.id)?;
-        self.writer.add_document(self.fields.row(document))?;
+    fn put(&mut self, mut content: Changed<'_>) -> Result<()> {
+        self.forget(content.id)?;
+        self.writer.add_document(self.fields.row(&content.document()))?;
         Ok(())
     }
 

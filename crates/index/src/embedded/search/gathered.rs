@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::ops::Range;
 
 use super::super::arena::{ContentKey, NameKey};
-use super::super::segments::{BLOCK, Segment, WINDOW, Which};
+use super::super::segments::{BLOCK, STRETCH, Segment, WINDOW, Which};
 use super::mask::{BlockMask, Mask};
 use super::walk::{Of, Part};
 use super::{Place, Tally};
@@ -34,42 +34,46 @@ impl<'a> Tally<'a> {
         segment: &'a Segment,
         windows: Range<usize>,
     ) -> (usize, bool) {
+        let windows = windows.start..windows.end.min(windows.start + STRETCH); // no more are gathered at once
         let counts = self.is_counting();
-        let Some(which) = self.asked_of(part, windows.clone(), counts) else { return (windows.end, false) };
+        let (asked, has_folders) = self.asked_of(part, windows.clone());
+        let which = match (counts, asked) {
+            (false, 0) => return (windows.end, false),
+            (true, 0) => Which::Anywhere,
+            (false, _) if !has_folders => Which::InFile,
+            _ => Which::All,
+        };
+        let is_asked = |window: usize| counts || asked >> (window - windows.start) & 1 == 1;
         let Part { plan, names, .. } = part;
         let (end, values) = plan.gather(windows.start, which);
         // A damaged segment may tell of names that there are not.
-        let values = values.iter().copied().filter(|value| ordinal_of(*value) < names.len());
-        let mut values: Vec<u32> = values.collect();
-        let is_any = !values.is_empty();
-        self.spent.windows += values.chunk_by(|one, next| window_of(*one) == window_of(*next)).count();
+        let is_here = |value: &u32| ordinal_of(*value) < names.len() && is_asked(window_of(*value));
+        let mut values: Vec<u32> = values.iter().copied().filter(is_here).collect();
+        let mut before = None;
         for values in values.chunks_mut(TOGETHER) {
             if !self.may_go_on() {
                 break;
             }
+            for value in values.iter() {
+                self.spent.windows +=
+                    usize::from(before.replace(window_of(*value)) != Some(window_of(*value)));
+            }
             self.look_together(part, segment, values, (which, counts));
         }
-        (end, is_any)
+        (end, before.is_some())
     }
 
-    /// What is asked of some windows; nothing where they can't have anything that matters.
-    fn asked_of(&self, part: &Part<'a>, windows: Range<usize>, counts: bool) -> Option<Which> {
+    /// Which of some windows may have something before the page's last, a bit each from the first on, and whether any may where it
+    /// matches in folders' names.
+    fn asked_of(&self, part: &Part<'a>, windows: Range<usize>) -> (u64, bool) {
         let bar = self.bar();
-        let (mut is_any, mut has_folders) = (false, false);
-        for window in windows {
+        let (mut asked, mut has_folders) = (0, false);
+        for (bit, window) in windows.enumerate() {
             let mask = Mask::of(part, bar, window);
-            is_any |= !mask.is_empty();
+            asked |= u64::from(!mask.is_empty()) << bit;
             has_folders |= mask.has_folders();
-            if has_folders {
-                break;
-            }
         }
-        match (counts, is_any) {
-            (true, false) => Some(Which::Anywhere),
-            (false, false) => None,
-            (false, true) if !has_folders => Some(Which::InFile),
-            _ => Some(Which::All),
-        }
+        (asked, has_folders)
     }
 
     /// Counts some names, and looks at those that may be among the best.

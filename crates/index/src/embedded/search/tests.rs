@@ -28,17 +28,22 @@ fn filled() -> Inner {
 
 /// A peer comes with some contents.
 fn register(inner: &Inner, peer: u8, contents: impl Iterator<Item = u64>) {
-    let (id, doors) = (PeerId::from_bytes([peer; 32]), Doors::native(1));
-    let name = "anna".parse().unwrap();
-    let what = Announcement { name, doors, epoch: 1, digest: ShareDigest::default() };
-    inner.announce(id, &what, IpAddr::V4(Ipv4Addr::LOCALHOST), Moment::from_millis(0)).unwrap();
     let files = contents.map(|number| {
         let folder = if number.is_multiple_of(3) && peer.is_multiple_of(2) { "live common" } else { "live" };
         let path = SharePath::parse(&format!("s/{folder}/old common song {number}.mp3")).unwrap();
         let hash = ContentHash::of(&number.to_le_bytes());
-        Change::Add(FileEntry { path, size: number * 1_000, hash, modified: 0 })
+        FileEntry { path, size: number * 1_000, hash, modified: 0 }
     });
-    let files: Vec<Change> = files.collect();
+    register_files(inner, peer, files);
+}
+
+/// A peer comes with some files.
+fn register_files(inner: &Inner, peer: u8, files: impl Iterator<Item = FileEntry>) {
+    let (id, doors) = (PeerId::from_bytes([peer; 32]), Doors::native(1));
+    let name = "anna".parse().unwrap();
+    let what = Announcement { name, doors, epoch: 1, digest: ShareDigest::default() };
+    inner.announce(id, &what, IpAddr::V4(Ipv4Addr::LOCALHOST), Moment::from_millis(0)).unwrap();
+    let files: Vec<Change> = files.map(Change::Add).collect();
     for (seq, batch) in (0..).zip(files.chunks(1_000)) {
         inner.apply(id, BatchOrder { epoch: 1, seq }, batch.to_vec()).unwrap();
     }
@@ -122,6 +127,41 @@ fn totals_are_exact_up_to_their_limit() {
     assert_eq!(total(&format!("song size:>={}", least * 1_000)).value, limits::TOTAL_EXACT_MAX);
     assert!(total(&format!("song size:>={}", least * 1_000)).exact);
     assert!(!total(&format!("song size:>={}", (least - 1) * 1_000)).exact);
+}
+
+/// The last word of a search is a beginning, and may be that of several words of one name.
+#[test]
+fn a_name_that_has_a_beginning_several_times_is_one_hit() {
+    let options = Options { memtable_names: Some(MEMTABLE_NAMES), ..Options::default() };
+    let inner = Inner::new(State::default(), None, &options);
+    let names =
+        ["s/blue trance track.mp3", "s/trance/blue track.mp3", "s/track trance/blue.mp3", "s/red track.mp3"];
+    let files = names.iter().map(|name| FileEntry {
+        path: SharePath::parse(name).unwrap(),
+        size: 1,
+        hash: ContentHash::of(name.as_bytes()),
+        modified: 0,
+    });
+    register_files(&inner, 1, files);
+    inner.settle();
+    assert!(inner.state.read().text.segments.len() == 1, "they are gathered");
+    for (q, hits) in [("blue tra", 3), ("blue *tra*", 3), ("red tra", 1), ("mp3 t", 4), ("tra blue mp", 3)] {
+        let mut params = SearchParams { q: q.into(), limit: Some(1), ..SearchParams::default() };
+        let mut found = Vec::new();
+        loop {
+            let page = inner.state.read().search(&params).unwrap();
+            assert_eq!(page.total, Total { value: hits, exact: true }, "{q}");
+            found.extend(page.hits.into_iter().flat_map(|hit| hit.names));
+            params.cursor = page.cursor;
+            if params.cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found.len() as u64, hits, "{q}: {found:?}");
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len() as u64, hits, "{q}: {found:?}");
+    }
 }
 
 #[test]

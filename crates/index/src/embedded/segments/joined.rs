@@ -32,7 +32,8 @@ pub(super) struct Joined<'a> {
     within: Range<usize>,
     /// Those whose values are here.
     windows: Range<usize>,
-    /// What was asked of them: only those in the file's own name may be here, or of none where it is.
+    /// What was asked of them: with [`Which::InFile`] only those in the file's own name are here, with [`Which::Anywhere`] the
+    /// values do not tell where.
     which: Which,
     /// What all sets have in those windows, in order of the windows.
     values: Vec<u32>,
@@ -49,7 +50,7 @@ struct Marked {
     first: usize,
     /// Names: apart from the next, so that they fit the first cache of a core.
     anywhere: Vec<u64>,
-    /// Those in the file's own name.
+    /// Those in the file's own name, where that is asked.
     in_file: Vec<u64>,
 }
 
@@ -115,7 +116,8 @@ impl<'a> Joined<'a> {
     /// Sets the bits of a window's names and no others, and tells whether there are any.
     pub(super) fn fill(&mut self, asked: Asked, bits: &mut Bits) -> bool {
         let Asked { window, which, .. } = asked;
-        self.be_at(window, which);
+        // What is known of some windows then does for all that is asked of them later.
+        self.be_at(window, if which == Which::Anywhere { Which::All } else { which });
         bits.clear_touched();
         let values = self.values.get(self.position..).unwrap_or_default();
         let values = values.iter().take_while(|value| window_of(**value) == window);
@@ -128,10 +130,13 @@ impl<'a> Joined<'a> {
         self.position > before
     }
 
-    /// Gives the names of some windows from this one on, in order of the windows, and the next window.
+    /// Gives the names of some windows from this one on, in order and each once, and the next window. Where a name matches its
+    /// value tells only where that was asked.
     pub(super) fn gather(&mut self, window: usize, which: Which) -> (usize, &[u32]) {
         self.be_at(window, which);
-        (self.windows.end, self.values.get(self.position..).unwrap_or_default())
+        let values = self.values.get(self.position..).unwrap_or_default();
+        let end = values.partition_point(|value| window_of(*value) < self.windows.end); // a damaged list may have others
+        (self.windows.end, values.get(..end).unwrap_or_default())
     }
 
     /// Has a window's names in the values, at the position.
@@ -174,6 +179,12 @@ impl<'a> Joined<'a> {
         if !values.is_sorted() {
             values.sort_unstable();
         }
+        // Several lists of a set may have a name.
+        values.dedup_by(|next, kept| {
+            let is_same = *next >> 1 == *kept >> 1;
+            *kept |= if is_same { *next & 1 } else { 0 };
+            is_same
+        });
     }
 
     fn seek(&mut self, window: usize) {
@@ -333,11 +344,13 @@ mod tests {
             prop_assume!(unions.iter().min_by_key(|set| set.count()).is_some_and(|set| !set.has_maps()));
             let sets: Vec<_> = sets.iter().map(|lists| any_of(lists)).collect();
             let (mut joined, mut window) = (Joined::new(unions, Vec::new(), true, NAMES), 0);
+            let mut gathering = joined.clone();
             let mut bits = Bits::default();
             for (gap, asks_next, which, within, are_used) in asked {
                 window += gap;
                 if within > 0 {
                     joined.ask_within(window..window + within);
+                    gathering.ask_within(window..window + within);
                 }
                 if asks_next {
                     let next = joined.next(window).unwrap_or(windows).min(windows);
@@ -348,6 +361,15 @@ mod tests {
                     break;
                 }
                 let which = [Which::All, Which::Anywhere, Which::InFile][which];
+                let (end, gathered) = gathering.gather(window, which);
+                for at in window..end {
+                    let (all, in_file) = all_in(&sets, at);
+                    let here = || gathered.iter().filter(|value| window_of(**value) == at);
+                    let names: Vec<u32> = here().map(|value| value >> 1).collect();
+                    let names_in_file: Vec<u32> = here().filter(|value| *value & 1 == 1).map(|value| value >> 1).collect();
+                    prop_assert!(which == Which::InFile || names == all);
+                    prop_assert!(which == Which::Anywhere || names_in_file == in_file);
+                }
                 if are_used {
                     bits.anywhere.fill(u64::MAX);
                     bits.in_file.fill(u64::MAX);
