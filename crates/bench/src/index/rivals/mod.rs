@@ -2,8 +2,8 @@
 //! sources.
 //!
 //! Invariants: a rival that is missing or fails is told with its reason and stops nobody. Each is given the words of names as our terms are, so
-//! that nobody's way of splitting counts. Each is searched while it stands still; and those that can be written to meanwhile, as fast as ours
-//! where they keep up.
+//! that nobody's way of splitting counts. Each is searched while it stands still; those that can be are then searched
+//! while they are written to, as fast as ours where they keep up.
 
 #[cfg(feature = "rivals")]
 mod compare;

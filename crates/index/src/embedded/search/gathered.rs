@@ -1,7 +1,7 @@
 //! Names that have several words, of which few of a window's have all: they are gathered of some windows at a time, then counted and
 //! looked at one by one. Going through each window's bits would take longer than all of them.
 //!
-//! Invariant: what is found and counted is what going through the bits of the windows would find and count.
+//! Invariant: what is found and counted is what going through the bits of the windows would find and count, but where a budget ends.
 
 use std::hint::black_box;
 use std::ops::Range;
