@@ -23,6 +23,9 @@ const FIRST_STEPS: usize = 4;
 /// Windows that one thread has about looked into by the time that another is awake, and the steps that have them.
 const SOON_WINDOWS: usize = 16;
 const STEPS_ALONE: usize = FIRST_STEPS + 1;
+/// Windows that may be left after that, of which only what matches in files' own names is of interest: they take about as long as
+/// waking another thread may.
+const LEFT_ALONE: usize = 128;
 /// Help is worth its start where at least this part of a full memtable's names have to be gone through, a thousand.
 const WORTH_PART: usize = 32;
 
@@ -111,9 +114,9 @@ impl Steps {
         self.all.get(self.next.fetch_add(1, Ordering::Relaxed)).cloned()
     }
 
-    /// The step that is taken next, where nobody else takes any.
-    fn next(&self) -> Option<&(usize, Range<usize>)> {
-        self.all.get(self.next.load(Ordering::Relaxed))
+    /// The steps that nobody has taken yet.
+    fn left(&self) -> &[(usize, Range<usize>)] {
+        self.all.get(self.next.load(Ordering::Relaxed)..).unwrap_or_default()
     }
 }
 
@@ -125,7 +128,7 @@ impl<'a> Tally<'a> {
             for (at, windows) in std::iter::from_fn(|| steps.take()).take(STEPS_ALONE) {
                 self.look_through(&mut pieces[at], windows, &mut bits, None);
             }
-            self.is_short = !self.has_more_before_it(&pieces, &steps);
+            self.is_short = self.windows_left(&pieces, &steps) <= LEFT_ALONE;
         }
         let may_help = !self.is_short && self.is_long(&pieces, &steps);
         let helper = may_help.then(|| self.search.state.cores.try_enter()).flatten();
@@ -135,16 +138,16 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Whether the steps that are left may find anything that matters.
-    fn has_more_before_it(&mut self, pieces: &[Part<'a>], steps: &Steps) -> bool {
+    /// How many windows are left that may have anything that matters.
+    fn windows_left(&mut self, pieces: &[Part<'a>], steps: &Steps) -> usize {
         if self.is_counting() {
             self.count_waiting();
         }
         // Steps are in the order of their classes.
-        let may_find = |(at, windows): &(usize, Range<usize>)| {
+        let may_find = |(at, windows): &&(usize, Range<usize>)| {
             self.is_counting() || pieces[*at].next_above(self.bar(), windows.clone()) < windows.end
         };
-        steps.next().is_some_and(may_find)
+        steps.left().iter().take_while(may_find).map(|(_, windows)| windows.len()).sum()
     }
 
     fn look_alone(&mut self, pieces: &mut [Part<'a>], steps: &Steps, bits: &mut Bits) {
