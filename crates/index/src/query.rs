@@ -55,7 +55,7 @@ use crate::{Error, Result};
 use filter::Filter;
 pub use filter::Filters;
 pub(crate) use highlight::Highlighter;
-pub(crate) use plain::{Plain, lower_into};
+pub(crate) use plain::{Folded, Plain};
 
 /// A query as it was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

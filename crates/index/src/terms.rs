@@ -23,6 +23,7 @@ use peerage_wire::SharePath;
 use unicode_normalization::UnicodeNormalization;
 
 pub use cut::is_cjk;
+pub(crate) use cut::{Class, ascii_class, class_of};
 use cut::{Span, cut};
 pub use fold::fold;
 pub(crate) use fold::{begins_piece, fold_into, folds_in_place};

@@ -19,7 +19,7 @@ use crate::terms::NameTerms;
 
 /// Changes made while the lock is held: some tenths of a millisecond. Searches that go on without a pause let a change have
 /// the lock once a search, so that of small steps few would be made beside them.
-pub(super) const CHANGES_PER_STEP: usize = 128;
+pub(super) const CHANGES_PER_STEP: usize = 32;
 /// Files of a manifest, and changes, for which the manifest is made anew in the last of these steps: that takes some ten
 /// microseconds. More need steps of their own.
 const EDITED_IN_STEP_MAX: usize = 16_384;

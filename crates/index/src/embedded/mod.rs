@@ -50,12 +50,14 @@ mod faults;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use disk::fuzzing;
 
+use std::hint::spin_loop;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use peerage_wire::api::{
     Announced, Announcement, Applied, BatchOrder, Change, FileRow, Heartbeat, HeartbeatReply, Hit,
     ListParams, Memory, Page, PeerRow, SearchParams, Stats,
@@ -71,6 +73,10 @@ use state::State;
 /// How far apart two answers begin in the list of a content's sources: as many as one tells.
 const SOURCES_APART: u32 = 64;
 
+/// How long a search waits awake for a step to be over, and a change after a step for those that do.
+const AWAKE: Duration = Duration::from_micros(60);
+const LET_IN: Duration = Duration::from_micros(2);
+
 /// The engine.
 #[derive(Debug)]
 pub(crate) struct Embedded {
@@ -83,6 +89,8 @@ struct Inner {
     state: RwLock<State>,
     /// Held by whoever changes files.
     turn: Mutex<()>,
+    /// Searches that wait for the state awake.
+    awake: AtomicUsize,
     /// Held while a snapshot is taken, and while memory is given back: a snapshot's numbers must go on to mean the same.
     numbers: Mutex<()>,
     /// Held while a segment takes the place of what it was made from.
@@ -118,6 +126,7 @@ impl Inner {
         Self {
             state: RwLock::new(state),
             turn: Mutex::default(),
+            awake: AtomicUsize::new(0),
             numbers: Mutex::default(),
             replacing: Mutex::default(),
             disk,
@@ -134,7 +143,27 @@ impl Inner {
         let mut state = self.state.write();
         let done = act(&mut state);
         RwLockWriteGuard::unlock_fair(state);
+        let released = Instant::now();
+        while self.awake.load(Ordering::Relaxed) > 0 && released.elapsed() < LET_IN {
+            spin_loop();
+        }
         done
+    }
+
+    /// The state as a search reads it: it waits for a step awake, since that is over sooner than to be woken takes.
+    fn reading(&self) -> RwLockReadGuard<'_, State> {
+        if let Some(state) = self.state.try_read() {
+            return state;
+        }
+        self.awake.fetch_add(1, Ordering::Relaxed);
+        let started = Instant::now();
+        let mut state = None;
+        while state.is_none() && started.elapsed() < AWAKE {
+            spin_loop();
+            state = self.state.try_read();
+        }
+        self.awake.fetch_sub(1, Ordering::Relaxed);
+        state.unwrap_or_else(|| self.state.read())
     }
 
     fn log(&self, record: &Record) -> Result<u64> {
@@ -237,7 +266,7 @@ impl Engine for Embedded {
     }
 
     fn search(&self, params: &SearchParams) -> Result<Page<Hit>> {
-        self.inner.state.read().search(params)
+        self.inner.reading().search(params)
     }
 
     fn files(&self, params: &ListParams) -> Result<Page<FileRow>> {

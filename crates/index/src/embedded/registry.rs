@@ -28,7 +28,7 @@ use super::state::State;
 use crate::{Error, Moment, Result};
 
 /// Files that leave or come while the lock is held: some tenths of a millisecond.
-const FILES_PER_STEP: usize = 512;
+const FILES_PER_STEP: usize = 128;
 
 impl Inner {
     pub(super) fn announce(

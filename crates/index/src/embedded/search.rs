@@ -43,7 +43,7 @@ use super::listing::page_rows;
 use super::segments::{Bits, Scratch, WINDOW, ones};
 use super::state::State;
 use crate::cursor::{Asked, Cursor, Rest};
-use crate::query::{Place, Plain, Query, lower_into};
+use crate::query::{Folded, Place, Plain, Query};
 use crate::rank::{ByName, Standing};
 use crate::terms::NameTerms;
 use crate::{Error, Result};
@@ -160,8 +160,7 @@ struct Tally<'a> {
     /// It was over before help would have come.
     is_short: bool,
     plain: Option<Plain<'a>>,
-    /// A path, lower-cased.
-    lower: Vec<u8>,
+    folded: Folded,
     terms: NameTerms,
     /// Places of names about to be looked at.
     near: Vec<usize>,
@@ -202,7 +201,7 @@ impl<'a> Tally<'a> {
             asks_for_neighbours: query.asks_for_neighbours(),
             is_short: false,
             plain: query.plain(),
-            lower: Vec::new(),
+            folded: Folded::default(),
             terms: NameTerms::default(),
             near: Vec::new(),
             told: None,
@@ -498,13 +497,13 @@ impl<'a> Tally<'a> {
         }
         let bytes = names.path_bytes(key);
         let is_ascii = bytes.is_ascii();
-        if let Some(plain) = &self.plain {
-            lower_into(bytes, &mut self.lower);
-            let place = if is_ascii { plain.find(&self.lower) } else { plain.find_surely(&self.lower) };
-            if is_ascii || place.is_some() {
-                self.spent.read += if self.asks_for_neighbours { READ_PLAIN } else { READ_ELSE };
-                return place;
-            }
+        if let Some(plain) = self.plain.as_ref().filter(|_| self.folded.read(bytes)) {
+            self.spent.read += match (self.asks_for_neighbours, is_ascii) {
+                (false, _) => READ_ELSE,
+                (true, true) => READ_PLAIN,
+                (true, false) => READ,
+            };
+            return plain.find(&self.folded);
         }
         self.spent.read += match (self.asks_for_neighbours, is_ascii) {
             (false, _) => READ_ELSE,

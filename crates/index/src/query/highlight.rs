@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use peerage_wire::SharePath;
 
-use super::plain::{Plain, lower_into};
+use super::plain::{Folded, Plain};
 use super::{Pattern, Query, Run};
 use crate::terms::{self, NameTerms};
 
@@ -18,8 +18,7 @@ pub(crate) struct Highlighter<'a> {
     query: &'a Query,
     plain: Option<Plain<'a>>,
     terms: NameTerms,
-    /// A name, lower-cased.
-    lower: Vec<u8>,
+    folded: Folded,
 }
 
 impl Query {
@@ -37,19 +36,25 @@ impl Query {
     }
 
     pub(crate) fn highlighter(&self) -> Highlighter<'_> {
-        Highlighter { query: self, plain: self.plain(), terms: NameTerms::default(), lower: Vec::new() }
+        Highlighter {
+            query: self,
+            plain: self.plain(),
+            terms: NameTerms::default(),
+            folded: Folded::default(),
+        }
     }
 }
 
 impl Highlighter<'_> {
     /// As [`Query::highlights`]; whether the name matches is asked only where it `must_ask`.
     fn of(&mut self, text: &str, must_ask: bool) -> Vec<Range<usize>> {
-        if let Some(plain) = self.plain.as_ref().filter(|_| text.is_ascii()) {
-            lower_into(text.as_bytes(), &mut self.lower);
-            let matches = !must_ask || plain.find(&self.lower).is_some();
-            return if matches { merged(plain.spans(&self.lower)) } else { Vec::new() };
+        let Some(plain) = self.plain.as_ref().filter(|_| self.folded.read(text.as_bytes())) else {
+            return self.of_terms(text, must_ask);
+        };
+        if must_ask && plain.find(&self.folded).is_none() {
+            return Vec::new();
         }
-        self.of_terms(text, must_ask)
+        in_name(text, plain.spans(&self.folded).into_iter())
     }
 
     /// As [`Highlighter::of`], for any query and text.
@@ -58,12 +63,7 @@ impl Highlighter<'_> {
         if must_ask && self.query.find(&self.terms).is_none() {
             return Vec::new();
         }
-        let spans = self.query.clauses.iter().flatten().flat_map(|run| run.spans(&self.terms));
-        if terms::folds_in_place(text) {
-            return merged(spans.collect()); // folding moved nothing
-        }
-        let pieces = pieces(text);
-        merged(spans.filter_map(|span| origin(&pieces, text.len(), span)).collect())
+        in_name(text, self.query.clauses.iter().flatten().flat_map(|run| run.spans(&self.terms)))
     }
 
     /// As [`Query::hit_highlights`], of names that match.
@@ -79,6 +79,15 @@ impl Highlighter<'_> {
             names.iter().map(|name| in_chars(name.as_str(), &self.of(name.as_str(), must_ask))).collect();
         if all.iter().all(Vec::is_empty) { Vec::new() } else { all }
     }
+}
+
+/// The parts of a name that parts of its folded text come from, in order and apart.
+fn in_name(text: &str, spans: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    if terms::folds_in_place(text) {
+        return merged(spans.collect()); // folding moved nothing
+    }
+    let pieces = pieces(text);
+    merged(spans.filter_map(|span| origin(&pieces, text.len(), span)).collect())
 }
 
 fn in_chars(text: &str, ranges: &[Range<usize>]) -> Vec<[u32; 2]> {
@@ -224,7 +233,8 @@ mod tests {
         #[test]
         fn plain_names_are_marked_as_their_terms_are(
             query in "[\"*-]?[ab1-]{1,3}[ .-]?[ab1]{1,2}[ *\"]?( OR )?\"?[ab1-]{0,3}",
-            path in "([abAB1][ab1. -]{0,12}/){0,2}([ab1A][abB1. -]{0,8}[b1]|-[.!-]{0,3})",
+            path in "([abAB1][ab1. -]{0,12}/){0,2}([ab1A][abB1. -]{0,8}[b1]|-[.!-]{0,3})\
+                |([abAB1éж東ﬁ][abж1. \u{338}é\u{301}🎵–…-]{0,12}/){0,2}([ab1Aガ][abBж1é\u{301}ß. ½٣🎵東–-]{0,8}[b1éж東])",
         ) {
             let (Ok(query), Ok(path)) = (Query::parse(&query), SharePath::parse(&path)) else { return Ok(()) };
             for how in [Matched::Exact, Matched::Substring, Matched::Typo] {

@@ -1,8 +1,9 @@
-//! A query as it is asked of paths of plain ASCII, which most are: without cutting them into terms first.
+//! A query of plain words, of ASCII, as it is asked of names that are folded but not cut into terms.
 //!
-//! Invariant: what is found is what [`Query::find`] finds. In ASCII a term is a run of letters or a run of digits, so
-//! where a text stands in a path tells which term it is in. A file's own name without terms is one as a whole, which no
-//! pattern of letters or digits fits.
+//! Invariant: what is found is what [`Query::find`] finds. A term that has any letter or digit of ASCII is a run of letters or a
+//! run of digits, of ASCII or not, so where a text stands in a name tells which term it is in. Marks alone can be part of either:
+//! names with such are not asked here. A file's own name without terms is one as a whole, which no pattern of letters or
+//! digits fits.
 
 use std::ops::Range;
 
@@ -10,8 +11,17 @@ use memchr::{memmem::Finder, memrchr};
 
 use super::Query;
 use crate::pattern::{Pattern, Place, Run};
+use crate::terms::{Class, ascii_class, class_of, fold_into};
 
-/// A query that can be asked of paths of plain ASCII as they are.
+/// A name that plain queries can be asked of. Reading another into it reuses its memory.
+#[derive(Debug, Default)]
+pub(crate) struct Folded {
+    text: Vec<u8>,
+    /// Where the file's own name begins.
+    file_start: usize,
+}
+
+/// A query that can be asked of folded names as they are.
 pub(crate) struct Plain<'a> {
     clauses: Vec<Vec<PlainRun<'a>>>,
     without: Vec<PlainRun<'a>>,
@@ -31,8 +41,31 @@ struct PlainRun<'a> {
     more: &'a [Pattern],
 }
 
+impl Folded {
+    /// Takes another path; `false` where only its terms tell what matches.
+    pub(crate) fn read(&mut self, path: &[u8]) -> bool {
+        self.text.clear();
+        let file_start = memrchr(b'/', path).map_or(0, |slash| slash + 1);
+        if path.is_ascii() {
+            self.text.extend_from_slice(path);
+            self.text.make_ascii_lowercase();
+            self.file_start = file_start;
+            return true;
+        }
+        let Ok(path) = str::from_utf8(path) else { return false };
+        let mut text = String::from_utf8(std::mem::take(&mut self.text)).unwrap_or_default();
+        let (folders, file_name) = path.split_at(file_start);
+        fold_into(folders, &mut text);
+        self.file_start = text.len();
+        fold_into(file_name, &mut text);
+        let has_marks = text.chars().any(|c| !c.is_ascii() && class_of(c) == Class::Mark);
+        self.text = text.into_bytes();
+        !has_marks
+    }
+}
+
 impl Query {
-    /// The query for paths of plain ASCII; `None` where it has words with a typo, or such as no path of ASCII has.
+    /// The query for folded names; `None` where it has words with a typo, or such as have other letters than those of ASCII.
     pub(crate) fn plain<'a>(&'a self) -> Option<Plain<'a>> {
         let of_all = |runs: &'a [Run]| runs.iter().map(PlainRun::new).collect::<Option<Vec<_>>>();
         let clauses = self.clauses.iter().map(|clause| of_all(clause)).collect::<Option<_>>()?;
@@ -41,32 +74,21 @@ impl Query {
 }
 
 impl Plain<'_> {
-    /// Where a path surely matches that has other letters as well; `None` where only its terms tell. Its ASCII letters are
-    /// lower-cased. What stands between two characters of ASCII is folded by itself, and so is what it is a border of.
-    pub(crate) fn find_surely(&self, path: &[u8]) -> Option<Place> {
-        let file_start = memrchr(b'/', path).map_or(0, |slash| slash + 1);
-        let place = self.find(path).filter(|_| self.without.is_empty())?;
-        // Other letters may become some of the words'.
-        let is_told = place == Place::File || path.get(file_start..).is_some_and(<[u8]>::is_ascii);
-        is_told.then_some(place)
-    }
-
-    /// Where a path matches, if it does; it is of ASCII and lower-cased.
-    pub(crate) fn find(&self, path: &[u8]) -> Option<Place> {
-        let file_start = memrchr(b'/', path).map_or(0, |slash| slash + 1);
-        if self.without.iter().any(|run| run.find(path, file_start).is_some()) {
+    /// Where a name matches, if it does.
+    pub(crate) fn find(&self, name: &Folded) -> Option<Place> {
+        if self.without.iter().any(|run| run.find(name).is_some()) {
             return None;
         }
         self.clauses.iter().try_fold(Place::File, |worst, clause| {
-            let best = clause.iter().filter_map(|run| run.find(path, file_start)).min()?;
+            let best = clause.iter().filter_map(|run| run.find(name)).min()?;
             Some(worst.max(best))
         })
     }
 
-    /// The parts of a path that match, in no order; it is of ASCII and lower-cased.
-    pub(super) fn spans(&self, path: &[u8]) -> Vec<Range<usize>> {
+    /// The parts of the folded name that match, in no order.
+    pub(super) fn spans(&self, name: &Folded) -> Vec<Range<usize>> {
         let mut spans = Vec::new();
-        self.clauses.iter().flatten().for_each(|run| run.spans(path, &mut spans));
+        self.clauses.iter().flatten().for_each(|run| run.spans(&name.text, &mut spans));
         spans
     }
 }
@@ -74,7 +96,7 @@ impl Plain<'_> {
 impl<'a> PlainRun<'a> {
     fn new(run: &'a Run) -> Option<Self> {
         let is_plain = |pattern: &Pattern| {
-            let mut classes = pattern.text.bytes().map(class_of);
+            let mut classes = pattern.text.bytes().map(ascii_class);
             let first = classes.next();
             let is_word = matches!(first, Some(Class::Letter | Class::Digit));
             !pattern.typo && is_word && classes.all(|class| Some(class) == first)
@@ -85,11 +107,12 @@ impl<'a> PlainRun<'a> {
     }
 
     /// The file's own name is looked through first: a match in it is the best there is.
-    fn find(&self, path: &[u8], file_start: usize) -> Option<Place> {
-        if self.is_in(path, file_start, path.len()) {
+    fn find(&self, name: &Folded) -> Option<Place> {
+        let Folded { text, file_start } = name;
+        if self.is_in(text, *file_start, text.len()) {
             Some(Place::File)
         } else {
-            self.is_in(path, 0, file_start).then_some(Place::Folder)
+            self.is_in(text, 0, *file_start).then_some(Place::Folder)
         }
     }
 
@@ -121,13 +144,12 @@ impl<'a> PlainRun<'a> {
         }
     }
 
-    /// Where the terms from the one on match in which the first pattern's text stands here, none of them beside a
-    /// character beyond ASCII. If not, gives the next place that may be one: the text may stand in itself, as `11` does
-    /// in `111`, and yet no term is gone through more than twice.
+    /// Where the terms from the one on match in which the first pattern's text stands here. If not, gives the next place that
+    /// may be one: the text may stand in itself, as `11` does in `111`, and yet no term is gone through more than twice.
     fn fit_at(&self, path: &[u8], start: usize) -> Result<Fit, usize> {
         let (class, len) = (class_at(path, start), self.first.text.len());
         let before = start.checked_sub(1).map_or(Class::Gap, |before| class_at(path, before));
-        if before == Class::Other || !self.first.open_start && before == class {
+        if !self.first.open_start && before == class {
             return Err(start + 1);
         }
         let mut end = end_of(path, start + len, class);
@@ -136,15 +158,14 @@ impl<'a> PlainRun<'a> {
             (true, false) if start + len < end => end - len, // only the term's end can match
             (true, _) => end,
         };
-        if class_at(path, end) == Class::Other || !self.first.open_end && end != start + len {
+        if !self.first.open_end && end != start + len {
             return Err(next);
         }
         let mut fit = Fit { span: start..start + len, next: end };
         for pattern in self.more {
             let start = (end..path.len()).find(|at| class_at(path, *at) != Class::Gap).unwrap_or(path.len());
             end = end_of(path, start, class_at(path, start));
-            let is_apart = class_at(path, end) != Class::Other;
-            let term = path.get(start..end).filter(|_| is_apart).and_then(|term| str::from_utf8(term).ok());
+            let term = path.get(start..end).and_then(|term| str::from_utf8(term).ok());
             match term.filter(|term| pattern.fits(term)).and_then(|term| pattern.part_of(term)) {
                 Some(part) => fit.span.end = start + part.end,
                 None => return Err(next),
@@ -154,36 +175,28 @@ impl<'a> PlainRun<'a> {
     }
 }
 
-/// A path as [`Plain`] is asked of it, in place of what `lower` had.
-pub(crate) fn lower_into(path: &[u8], lower: &mut Vec<u8>) {
-    lower.clear();
-    lower.extend_from_slice(path);
-    lower.make_ascii_lowercase();
-}
-
 /// Where the run of a class ends that goes on here.
 fn end_of(path: &[u8], start: usize, class: Class) -> usize {
     (start..path.len()).find(|at| class_at(path, *at) != class).unwrap_or(path.len())
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Letter,
-    Digit,
-    Gap,
-    /// Part of a character beyond ASCII, of which nothing is known here.
-    Other,
-}
-
-fn class_at(path: &[u8], at: usize) -> Class {
-    path.get(at).map_or(Class::Gap, |byte| class_of(*byte))
-}
-
-const fn class_of(byte: u8) -> Class {
-    match byte {
-        b'a'..=b'z' => Class::Letter,
-        b'0'..=b'9' => Class::Digit,
-        0x80.. => Class::Other,
-        _ => Class::Gap,
+/// The class of the character that a byte is part of.
+fn class_at(text: &[u8], at: usize) -> Class {
+    match text.get(at) {
+        None => Class::Gap,
+        Some(byte) if byte.is_ascii() => ascii_class(*byte),
+        Some(_) => class_around(text, at),
     }
+}
+
+/// The class of a character beyond ASCII, one of whose bytes is here.
+fn class_around(text: &[u8], at: usize) -> Class {
+    /// Bytes of a character, at most.
+    const BYTES_MAX: usize = 4;
+    let goes_on = |byte: &&u8| **byte & 0xc0 == 0x80;
+    let before = text[..=at].iter().rev().take(BYTES_MAX).take_while(goes_on).count();
+    let start = at.saturating_sub(before);
+    let bytes = &text[start..text.len().min(start + BYTES_MAX)];
+    let character = bytes.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
+    character.map_or(Class::Gap, class_of)
 }

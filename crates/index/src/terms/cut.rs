@@ -4,6 +4,7 @@
 //! ASCII text, which most names are, goes a faster way to the same terms.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use unicode_normalization::char::is_combining_mark;
 
@@ -88,19 +89,24 @@ struct Pair {
     last: usize,
 }
 
+/// What a character of folded text is to the terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(crate) enum Class {
     Letter,
     Digit,
+    /// Written without blanks between words: a term of its own, or two neighbours.
     Cjk,
+    /// Belongs to what it stands on, whatever that is.
     Mark,
+    /// A term of its own.
     Symbol,
+    /// What is between terms.
     Gap,
 }
 
 impl Cutter<'_> {
     fn take(&mut self, at: usize, c: char) {
-        match class(c) {
+        match class_of(c) {
             Class::Mark => {} // it belongs to what it stands on; on nothing it is nothing
             Class::Cjk => {
                 self.end_word(at);
@@ -148,7 +154,20 @@ impl Cutter<'_> {
     }
 }
 
-fn class(c: char) -> Class {
+/// The class of a character of folded text.
+pub(crate) fn class_of(c: char) -> Class {
+    /// Letters of the scripts that most names have: of others Unicode's tables are asked, which takes far longer.
+    const KNOWN: usize = 0x3100;
+    static CLASSES: LazyLock<Vec<Class>> =
+        LazyLock::new(|| ('\0'..).take(KNOWN).map(class_by_unicode).collect());
+    match c {
+        _ if c.is_ascii() => ascii_class(c as u8),
+        '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => Class::Cjk,
+        _ => CLASSES.get(c as usize).copied().unwrap_or_else(|| class_by_unicode(c)),
+    }
+}
+
+fn class_by_unicode(c: char) -> Class {
     match c {
         _ if c.is_ascii() => ascii_class(c as u8),
         _ if is_cjk(c) => Class::Cjk,
@@ -161,7 +180,7 @@ fn class(c: char) -> Class {
 }
 
 /// Of folded text: there are no capitals.
-const fn ascii_class(byte: u8) -> Class {
+pub(crate) const fn ascii_class(byte: u8) -> Class {
     match byte {
         b'a'..=b'z' => Class::Letter,
         b'0'..=b'9' => Class::Digit,
@@ -174,6 +193,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn classes_are_those_that_unicode_tells() {
+        for c in '\0'..=char::MAX {
+            assert_eq!(class_of(c), class_by_unicode(c), "{c:?}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -74,13 +74,13 @@ struct Alone {
 }
 
 /// The scripts of which [`alone`] knows the letters: Latin, Greek, Cyrillic, Armenian, Hebrew; Latin as Vietnamese has it;
-/// and kana.
-const LETTERS: [std::ops::Range<u32>; 3] = [0x80..0x600, 0x1e00..0x1f00, 0x3041..0x3100];
+/// dashes, quotes and dots; and kana.
+const LETTERS: [std::ops::Range<u32>; 4] = [0x80..0x600, 0x1e00..0x1f00, 0x2010..0x2028, 0x3041..0x3100];
 
 /// What a letter beyond ASCII folds to, where that does not depend on its neighbours as long as they are such letters or
 /// ASCII: it becomes one or two letters that are composed with none of these.
 fn alone(c: char) -> Option<Alone> {
-    static TABLES: LazyLock<[Vec<Option<Alone>>; 3]> =
+    static TABLES: LazyLock<[Vec<Option<Alone>>; 4]> =
         LazyLock::new(|| LETTERS.map(|letters| letters.map(|c| folded_alone(char::from_u32(c)?)).collect()));
     // Han and Hangul stay as they are.
     if matches!(c, '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}') {
@@ -171,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn letters_fold_alike_alone_and_in_one(text in "[A-Za-z =<>\u{80}-\u{5ff}\u{3041}-\u{30ff}\u{ac00}-\u{ac80}東京]{0,16}") {
+        fn letters_fold_alike_alone_and_in_one(text in "[A-Za-z =<>\u{80}-\u{5ff}\u{2010}-\u{2027}\u{3041}-\u{30ff}\u{ac00}-\u{ac80}東京]{0,16}") {
             prop_assert_eq!(fold(&text), folded_in_one(&text));
         }
 
