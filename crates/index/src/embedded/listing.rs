@@ -171,14 +171,18 @@ impl State {
         keys.sort_unstable_by_key(order);
         if let Some(name) = names.first() {
             let is_sole = content.has_one_name() && !content.has_unlisted();
-            let has_it = |key: &PeerKey| {
-                let has_it = |peer: &Peer| peer.manifest.has(&self.names, *name);
-                is_sole || self.peers.get(*key).is_some_and(has_it)
-            };
+            let has_it = |key: &PeerKey| self.has_name(&[*key], *name);
             let len = |key: PeerKey| self.peers.get(key).map_or(0, |peer| peer.manifest.len());
-            let mut by_len: Vec<usize> = (0..keys.len()).collect();
-            by_len.sort_by_key(|at| (!asked.contains(&keys[*at]), len(keys[*at]))); // the least to look through first
-            if let Some(at) = by_len.into_iter().find(|at| has_it(&keys[*at])) {
+            // The least to look through first.
+            let order = |at: &usize| (!asked.contains(&keys[*at]), len(keys[*at]));
+            let first = if is_sole {
+                (0..keys.len()).min_by_key(order)
+            } else {
+                let mut by_len: Vec<usize> = (0..keys.len()).collect();
+                by_len.sort_by_key(order);
+                by_len.into_iter().find(|at| has_it(&keys[*at]))
+            };
+            if let Some(at) = first {
                 keys[..=at].rotate_right(1);
             } else if content.live() <= OWNERS_LOOKED_AT_MAX
                 && let Some(owner) = others.find(has_it)

@@ -54,7 +54,7 @@ impl Highlighter<'_> {
         if must_ask && plain.find(&self.folded).is_none() {
             return Vec::new();
         }
-        in_name(text, plain.spans(&self.folded).into_iter())
+        in_name(text, plain.spans(&self.folded))
     }
 
     /// As [`Highlighter::of`], for any query and text.
@@ -63,7 +63,7 @@ impl Highlighter<'_> {
         if must_ask && self.query.find(&self.terms).is_none() {
             return Vec::new();
         }
-        in_name(text, self.query.clauses.iter().flatten().flat_map(|run| run.spans(&self.terms)))
+        in_name(text, self.query.clauses.iter().flatten().flat_map(|run| run.spans(&self.terms)).collect())
     }
 
     /// As [`Query::hit_highlights`], of names that match.
@@ -82,12 +82,12 @@ impl Highlighter<'_> {
 }
 
 /// The parts of a name that parts of its folded text come from, in order and apart.
-fn in_name(text: &str, spans: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
-    if terms::folds_in_place(text) {
-        return merged(spans.collect()); // folding moved nothing
+fn in_name(text: &str, spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    if spans.is_empty() || terms::folds_in_place(text) {
+        return merged(spans); // folding moved nothing
     }
     let pieces = pieces(text);
-    merged(spans.filter_map(|span| origin(&pieces, text.len(), span)).collect())
+    merged(spans.into_iter().filter_map(|span| origin(&pieces, text.len(), span)).collect())
 }
 
 fn in_chars(text: &str, ranges: &[Range<usize>]) -> Vec<[u32; 2]> {
@@ -154,16 +154,17 @@ fn origin(pieces: &[(usize, usize)], text_bytes: usize, folded: Range<usize>) ->
     (start < end).then_some(start..end)
 }
 
+/// In order and apart.
 fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.sort_unstable_by_key(|range| (range.start, range.end));
-    let mut merged: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => merged.push(range),
+    ranges.dedup_by(|next, last| {
+        let touches = next.start <= last.end;
+        if touches {
+            last.end = last.end.max(next.end);
         }
-    }
-    merged
+        touches
+    });
+    ranges
 }
 
 #[cfg(test)]

@@ -83,6 +83,9 @@ impl Tally<'_> {
     /// most used first. Those that peers who are asked for have come before, and the name by which the hit stands where
     /// it does, where it stands by one.
     fn first_names(&mut self, live: Vec<(u32, NameKey)>, asked: &[PeerKey]) -> Vec<NameKey> {
+        if let [(_, name)] = live.as_slice() {
+            return vec![*name]; // it is the one that was found
+        }
         let state = self.search.state;
         let is_by_use = asked.is_empty() && self.search.sort != Sort::Name;
         let (mut names, mut in_file, mut least) = (Vec::new(), 0, 0);
