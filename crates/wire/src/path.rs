@@ -69,6 +69,12 @@ impl SharePath {
         Ok(Self(normal))
     }
 
+    /// A path that was parsed before and kept as its text since: nothing is looked at again.
+    #[must_use]
+    pub fn kept(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The share and the path within it joined by slashes.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use peerage_wire::limits;
+use peerage_wire::{SharePath, limits};
 
 use super::arena::{ContentKey, NameKey};
 use super::chunked::Chunked;
@@ -167,6 +167,11 @@ impl Names {
     /// A name's path.
     pub(super) fn path(&self, key: NameKey) -> &str {
         self.get(key).map_or("", |name| self.paths.get(name.at(), name.len()))
+    }
+
+    /// A name's path as it was registered; `None` where the name is not here.
+    pub(super) fn share_path(&self, key: NameKey) -> Option<SharePath> {
+        Some(self.path(key)).filter(|path| !path.is_empty()).map(SharePath::kept)
     }
 
     /// A name's path, for comparing.

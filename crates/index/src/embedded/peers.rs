@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
 use peerage_wire::api::{Doors, PeerRow, Source};
-use peerage_wire::{PeerId, PeerName, SharePath};
+use peerage_wire::{PeerId, PeerName};
 
 use super::arena::{Arena, Key, NameKey, PeerKey};
 use super::away::Away;
@@ -55,7 +55,7 @@ impl Peer {
         // Only a door that goes by names needs to know where the content lies.
         let its_own = |name: &&NameKey| self.manifest.has(names, **name);
         let own = self.doors.ftp.and_then(|_| of_content.iter().find(its_own));
-        let path = own.and_then(|name| SharePath::parse(names.path(*name)).ok());
+        let path = own.and_then(|name| names.share_path(*name));
         Source {
             path,
             ftp: None,

@@ -238,6 +238,9 @@ impl State {
                 let Some(file) = file.filter(|file| before.as_ref() < Some(&file.path)) else {
                     return Err(Damaged("a peer's files are out of order").at(store, 0));
                 };
+                if SharePath::parse(file.path.as_str()).as_ref() != Ok(&file.path) {
+                    return Err(Damaged("a file's path is none that can be shared").at(store, 0));
+                }
                 digest.add(&file);
                 bytes += u128::from(file.size);
                 before = Some(file.path);

@@ -347,7 +347,7 @@ impl State {
     }
 
     pub(super) fn path(&self, name: NameKey) -> Option<SharePath> {
-        SharePath::parse(self.names.path(name)).ok()
+        self.names.share_path(name)
     }
 
     /// What the order of names in a segment depends on; `None` for those that nobody knows any more.

@@ -48,7 +48,7 @@ impl Query {
 impl Highlighter<'_> {
     /// As [`Query::highlights`]; whether the name matches is asked only where it `must_ask`.
     fn of(&mut self, text: &str, must_ask: bool) -> Vec<Range<usize>> {
-        let Some(plain) = self.plain.as_ref().filter(|_| self.folded.read(text.as_bytes())) else {
+        let Some(plain) = self.plain.as_ref().filter(|_| self.folded.read_text(text)) else {
             return self.of_terms(text, must_ask);
         };
         if must_ask && plain.find(&self.folded).is_none() {

@@ -44,17 +44,25 @@ struct PlainRun<'a> {
 impl Folded {
     /// Takes another path; `false` where only its terms tell what matches.
     pub(crate) fn read(&mut self, path: &[u8]) -> bool {
-        self.text.clear();
-        let file_start = memrchr(b'/', path).map_or(0, |slash| slash + 1);
         if path.is_ascii() {
+            self.text.clear();
             self.text.extend_from_slice(path);
             self.text.make_ascii_lowercase();
-            self.file_start = file_start;
+            self.file_start = file_start(path);
             return true;
         }
-        let Ok(path) = str::from_utf8(path) else { return false };
+        str::from_utf8(path).is_ok_and(|path| self.fold(path))
+    }
+
+    /// The same of a path that is known to be text.
+    pub(super) fn read_text(&mut self, path: &str) -> bool {
+        if path.is_ascii() { self.read(path.as_bytes()) } else { self.fold(path) }
+    }
+
+    fn fold(&mut self, path: &str) -> bool {
+        self.text.clear();
         let mut text = String::from_utf8(std::mem::take(&mut self.text)).unwrap_or_default();
-        let (folders, file_name) = path.split_at(file_start);
+        let (folders, file_name) = path.split_at(file_start(path.as_bytes()));
         fold_into(folders, &mut text);
         self.file_start = text.len();
         fold_into(file_name, &mut text);
@@ -62,6 +70,10 @@ impl Folded {
         self.text = text.into_bytes();
         !has_marks
     }
+}
+
+fn file_start(path: &[u8]) -> usize {
+    memrchr(b'/', path).map_or(0, |slash| slash + 1)
 }
 
 impl Query {
