@@ -17,8 +17,7 @@ use super::names::clamp_time;
 use super::state::{Arrival, State};
 use crate::terms::NameTerms;
 
-/// Changes made while the lock is held: some tenths of a millisecond. Searches that go on without a pause let a change have
-/// the lock once a search, so that of small steps few would be made beside them.
+/// Changes made while the lock is held and a search waits for it: some tens of microseconds.
 pub(super) const CHANGES_PER_STEP: usize = 32;
 /// Files of a manifest, and changes, for which the manifest is made anew in the last of these steps: that takes some ten
 /// microseconds. More need steps of their own.
@@ -169,9 +168,9 @@ impl Inner {
         drop(state);
         let last_step = plan.changes.len().saturating_sub(1) / CHANGES_PER_STEP * CHANGES_PER_STEP;
         let (changes, last) = plan.changes.split_at(last_step);
-        for changes in changes.chunks(CHANGES_PER_STEP) {
-            self.step(|state| progress.take_all(state, key, is_live, changes));
-        }
+        self.in_steps(changes.len(), CHANGES_PER_STEP, |state, some| {
+            progress.take_all(state, key, is_live, changes.get(some).unwrap_or_default());
+        });
         if is_small {
             self.step(|state| {
                 progress.take_all(state, key, is_live, last);
