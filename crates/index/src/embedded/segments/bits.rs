@@ -7,6 +7,7 @@
 
 use super::members::OfKind;
 use super::neighbours::{Signature, Signatures};
+use super::postings::Map;
 use super::union::Which;
 use super::{WINDOW, WINDOW_WORDS, Window};
 
@@ -80,6 +81,29 @@ impl Bits {
         left != 0
     }
 
+    /// The names that all of some bitmaps have in the file's own name, for sure, and whether there are any. Of words in which one
+    /// of them has none, none is read.
+    pub(super) fn set_in_file(&mut self, maps: &[Map<'_>]) -> bool {
+        let mut words = [u64::MAX; _];
+        for map in maps {
+            let of_map = map.file_words.iter().copied().chain(std::iter::repeat(0));
+            words.iter_mut().zip(of_map).for_each(|(to, words)| *to &= words);
+        }
+        if words == [0; _] {
+            return false;
+        }
+        self.clear_touched();
+        let mut left = 0;
+        for at in words_of(words) {
+            let of_map = |map: &Map<'_>| map.in_file.get(at).copied().unwrap_or_default();
+            let names = maps.iter().fold(u64::MAX, |all, map| all & of_map(map));
+            (self.anywhere[at], self.in_file[at]) = (names, names);
+            left |= names;
+        }
+        self.touched = Some(words);
+        left != 0
+    }
+
     /// The names that two bitmaps have, as [`Bits::set_map`] does of one.
     pub(super) fn set_maps(&mut self, one: &[u64], other: &[u64], asked: Asked) -> bool {
         let mut left = 0;
@@ -149,10 +173,10 @@ impl Bits {
     }
 
     /// Leaves what bitmaps have as well: of names with a word, and of those with it in the file's own name.
-    pub(super) fn and_map(&mut self, (anywhere, in_file): (&[u64], &[u64]), asked: Asked) -> bool {
-        let is_any = self.and_anywhere(if asked.which == Which::InFile { in_file } else { anywhere });
+    pub(super) fn and_map(&mut self, map: Map<'_>, asked: Asked) -> bool {
+        let is_any = self.and_anywhere(if asked.which == Which::InFile { map.in_file } else { map.anywhere });
         if asked.places() {
-            self.keep_in_file(in_file);
+            self.keep_in_file(map.in_file);
         }
         is_any
     }

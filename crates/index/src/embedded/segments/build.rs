@@ -138,7 +138,7 @@ fn add_ready(
     names: usize,
     stop: &AtomicBool,
 ) -> Option<(Postings, Ready)> {
-    let is_long = |number: &u32| matches!(lists.list(*number).body, Body::Maps { .. });
+    let is_long = |number: &u32| matches!(lists.list(*number).body, Body::Maps(_));
     let long: Box<[u32]> = (0..dictionary.len()).filter(is_long).collect();
     let ranges = common_beginnings(dictionary);
     let mut writer = postings::Writer::resume(lists, names);
@@ -151,7 +151,7 @@ fn add_ready(
         let mut kinds = KindSet::NONE;
         for number in *start..*end {
             let list = writer.list(number);
-            if !matches!(list.body, Body::Maps { .. }) {
+            if !matches!(list.body, Body::Maps(_)) {
                 kinds = kinds.or(writer.kinds(number));
                 list.for_each(|value| united.set(value));
             }
@@ -159,7 +159,7 @@ fn add_ready(
         united.drain(&mut values);
         writer.push_united(&values, kinds);
     }
-    Some((writer.finish(), Ready { ranges: ranges.into(), long }))
+    Some((writer.finish().with_file_words(), Ready { ranges: ranges.into(), long }))
 }
 
 /// The ranges of the terms with a beginning that many have.

@@ -89,7 +89,8 @@ impl Segment {
             WITH_KINDS.. => parts.numbers(|[kinds]| KindSet(kinds))?,
             _ => vec![KindSet::ALL; starts.len()].into(),
         };
-        let postings = Postings { bytes, starts, bases, maps, map_words, kinds };
+        let postings = Postings { bytes, starts, bases, maps, map_words, kinds, ..Postings::default() };
+        let postings = postings.with_file_words();
         if triples.keys.len() != triples.ends.len() || !triples.keys.is_sorted() {
             return Err(Damaged("its triples"));
         }

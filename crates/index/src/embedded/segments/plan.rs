@@ -16,6 +16,7 @@ use super::dictionary::PAIR;
 use super::joined::Joined;
 use super::members::OfKind;
 use super::neighbours::{self, Signature, Signatures};
+use super::postings::Map;
 use super::union::{Union, Which};
 use super::{WINDOW, WINDOW_WORDS, Window};
 use crate::query::{Pattern, Query, Run};
@@ -52,9 +53,9 @@ pub(in crate::embedded) struct Plan<'a> {
     is_sure: bool,
     /// Which names match can be told without where they do.
     is_simple: bool,
-    /// Which names have the words of the bitmaps that the last window was asked of in the file's own name: not asked before
-    /// it has to be known ([`Plan::in_file`]).
-    in_file: Vec<&'a [u64]>,
+    /// The bitmaps that the last window was asked of: which names have their words in the file's own name is not asked before it
+    /// has to be known ([`Plan::in_file`]).
+    maps: Vec<Map<'a>>,
 }
 
 /// What a plan puts together on the way; one for all plans of a thread.
@@ -127,8 +128,8 @@ impl<'a> Plan<'a> {
             && runs().all(|run| !matches!(run.certainty, Certainty::SureOf(_)));
         let count = clauses.first().map_or(names, count_of);
         let joined = join(&mut clauses, names);
-        let in_file = Vec::new();
-        Some(Self { names, kind, count, clauses, joined, without, is_sure, is_simple, in_file })
+        let maps = Vec::new();
+        Some(Self { names, kind, count, clauses, joined, without, is_sure, is_simple, maps })
     }
 
     /// How many windows the piece has.
@@ -199,11 +200,14 @@ impl<'a> Plan<'a> {
     /// Those candidates of a word of the last window that match within the file's own name.
     pub(in crate::embedded) fn in_file(&self, word: usize, bits: &Bits) -> u64 {
         let mut all = bits.in_file[word] & bits.anywhere[word];
-        for map in &self.in_file {
+        if !self.maps.iter().all(|map| map.may_be_in_file(word)) {
+            return 0;
+        }
+        for map in &self.maps {
             if all == 0 {
                 break; // each bitmap has to come from memory
             }
-            all &= map.get(word).copied().unwrap_or_default();
+            all &= map.in_file.get(word).copied().unwrap_or_default();
         }
         all
     }
@@ -220,7 +224,7 @@ impl<'a> Plan<'a> {
         scratch.turn_to(self.is_sure);
         let which = if which == Which::Anywhere && !self.is_simple { Which::All } else { which };
         let asked = Asked { window, which, checks: !self.is_sure };
-        self.in_file.clear();
+        self.maps.clear();
         let is_any = match &mut self.joined {
             Some(joined) => {
                 bits.is_sure = self.is_sure;
@@ -262,40 +266,36 @@ impl<'a> Plan<'a> {
 
     /// Gives the names of a window that all clauses have, and whether there may be any.
     fn fill_clauses(&mut self, asked: Asked, bits: &mut Bits, scratch: &mut Scratch) -> bool {
-        let Self { clauses, in_file, is_sure, names, .. } = self;
+        let Self { clauses, maps, is_sure, names, .. } = self;
         let Scratch { clause, run, set, .. } = scratch;
-        bits.touched = None;
         if *is_sure && !bits.is_sure {
             bits.check.fill(0); // it was of another plan
         }
         bits.is_sure = *is_sure;
-        let maps = clauses.iter().map_while(|runs| as_map(runs, asked.window)).take(MAPS_AT_ONCE);
-        in_file.extend(maps.clone().map(|(_, file)| file));
-        let maps = maps.map(|(anywhere, file)| if asked.which == Which::InFile { file } else { anywhere });
-        let mut of_maps = [&[][..]; MAPS_AT_ONCE];
-        of_maps.iter_mut().zip(maps).for_each(|(to, map)| *to = map);
-        let done = in_file.len();
-        let is_any = match (done, of_maps) {
-            (0, _) => true,
-            (1, [map, ..]) => bits.set_map(map, asked),
-            (_, [one, other]) => bits.set_maps(one, other, asked),
+        maps.extend(clauses.iter().filter_map(|runs| as_map(runs, asked.window)));
+        let in_file_only = asked.which == Which::InFile;
+        let is_any = match maps.as_slice() {
+            [] => true,
+            maps if in_file_only => bits.set_in_file(maps),
+            [map] => bits.set_map(map.anywhere, asked),
+            [one, other, more @ ..] => {
+                bits.set_maps(one.anywhere, other.anywhere, asked)
+                    && more.iter().all(|map| bits.and_anywhere(map.anywhere))
+            }
         };
         if !is_any {
             return false;
         }
-        for (at, runs) in clauses.iter_mut().enumerate().skip(done) {
-            if let Some((anywhere, file)) = as_map(runs, asked.window) {
-                in_file.push(file);
-                let map = if asked.which == Which::InFile { file } else { anywhere };
-                if !bits.and_anywhere(map) {
-                    return false;
-                }
-                continue;
-            }
-            let to = if at == 0 { &mut *bits } else { &mut *clause };
-            if !fill_any(runs, *names, asked, to, [run, set]) || at > 0 && !bits.and(clause, asked) {
+        let mut is_set = !maps.is_empty();
+        if !is_set || !in_file_only || asked.checks {
+            bits.touched = None;
+        }
+        for runs in clauses.iter_mut().filter(|runs| as_map(runs, asked.window).is_none()) {
+            let to = if is_set { &mut *clause } else { &mut *bits };
+            if !fill_any(runs, *names, asked, to, [run, set]) || is_set && !bits.and(clause, asked) {
                 return false;
             }
+            is_set = true;
         }
         if clauses.is_empty() {
             bits.clear(asked);
@@ -344,11 +344,8 @@ pub(super) fn furthest<T>(
     }
 }
 
-/// Bitmaps that are gone through together: what is read of them has to come from memory, and comes at the same time.
-const MAPS_AT_ONCE: usize = 2;
-
 /// What is in a window of a clause that is one bitmap.
-fn as_map<'a>(runs: &[RunPlan<'a>], window: usize) -> Option<(&'a [u64], &'a [u64])> {
+fn as_map<'a>(runs: &[RunPlan<'a>], window: usize) -> Option<Map<'a>> {
     match runs {
         [RunPlan { sets, certainty: Certainty::Sure, .. }] => match sets.as_slice() {
             [set] => set.as_map(window),

@@ -109,6 +109,8 @@ pub(super) struct Postings {
     pub(super) maps: Box<[u64]>,
     /// Words of a bitmap.
     pub(super) map_words: usize,
+    /// For each two bitmaps [`Map::file_words`], where it was told.
+    pub(super) file_words: Box<[u64]>,
     /// Of which kinds each list's names may be.
     pub(super) kinds: Box<[KindSet]>,
 }
@@ -147,7 +149,40 @@ pub(super) struct List<'a> {
 pub(super) enum Body<'a> {
     Short(&'a [u8]),
     Packed(Packed<'a>),
-    Maps { anywhere: &'a [u64], in_file: &'a [u64] },
+    Maps(Map<'a>),
+}
+
+/// The list of a common word.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Map<'a> {
+    /// The names that have it.
+    pub(super) anywhere: &'a [u64],
+    /// Those that have it in the file's own name.
+    pub(super) in_file: &'a [u64],
+    /// The words of `in_file` that are not zero, a bit each: often few are, and the others need not come from memory.
+    pub(super) file_words: &'a [u64],
+}
+
+impl Map<'_> {
+    /// Whether any name of a word has it in the file's own name.
+    pub(super) fn may_be_in_file(&self, word: usize) -> bool {
+        self.file_words.get(word / 64).is_some_and(|words| words >> (word % 64) & 1 == 1)
+    }
+
+    /// What there is of a window.
+    pub(super) fn window(self, window: usize) -> Self {
+        Self {
+            anywhere: part_of(self.anywhere, window, WINDOW_WORDS),
+            in_file: part_of(self.in_file, window, WINDOW_WORDS),
+            file_words: part_of(self.file_words, window, WINDOW_WORDS / 64),
+        }
+    }
+}
+
+/// One of the parts of so many words.
+fn part_of(all: &[u64], part: usize, words: usize) -> &[u64] {
+    let part = all.get(part * words..).unwrap_or_default();
+    part.get(..words).unwrap_or(part)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -166,17 +201,31 @@ struct Lists<'a> {
     bases: &'a [u64],
     maps: &'a [u64],
     map_words: usize,
+    file_words: &'a [u64],
 }
 
 impl Postings {
+    /// Tells of each two bitmaps which words in files' own names are not zero.
+    pub(super) fn with_file_words(self) -> Self {
+        let of_two = |maps: &[u64]| {
+            let in_file = maps.get(self.map_words..).unwrap_or_default();
+            let bits = |words: &[u64]| {
+                (0..).zip(words).fold(0, |bits, (at, word)| bits | u64::from(*word != 0) << at)
+            };
+            in_file.chunks(64).map(bits).collect::<Vec<u64>>()
+        };
+        let file_words = self.maps.chunks((self.map_words * 2).max(1)).flat_map(of_two).collect();
+        Self { file_words, ..self }
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.starts.len()
     }
 
     /// A list by its number; an empty one where there is none.
     pub(super) fn list(&self, number: u32) -> List<'_> {
-        let Self { bytes, starts, bases, maps, map_words, .. } = self;
-        Lists { bytes, starts, bases, maps, map_words: *map_words }.list(number)
+        let Self { bytes, starts, bases, maps, map_words, file_words, .. } = self;
+        Lists { bytes, starts, bases, maps, map_words: *map_words, file_words }.list(number)
     }
 
     /// Reads the beginnings of some lists: they lie all over memory, and what is read without a decision in between comes at
@@ -206,7 +255,7 @@ impl Postings {
     #[cfg(test)]
     pub(super) fn place(&self, number: u32) -> (usize, usize) {
         let lists = (0..number).take(self.len()).map(|number| self.list(number));
-        let maps = lists.filter(|list| matches!(list.body, Body::Maps { .. })).count();
+        let maps = lists.filter(|list| matches!(list.body, Body::Maps(_))).count();
         let base = self.bases.get(number as usize / SHARED).zip(self.starts.get(number as usize));
         let place = base.and_then(|(base, start)| usize::try_from(base + u64::from(*start)).ok());
         (place.unwrap_or(self.bytes.len()), maps * self.map_words * 16)
@@ -216,7 +265,7 @@ impl Postings {
         self.bytes.len()
             + self.starts.len() * 4
             + self.bases.len() * 8
-            + self.maps.len() * 8
+            + (self.maps.len() + self.file_words.len()) * 8
             + self.kinds.len()
     }
 }
@@ -232,10 +281,14 @@ impl<'a> Lists<'a> {
         let header = varint::read(&mut bytes)?;
         let count = (header >> 1) as usize;
         let body = if header & 1 == 1 {
-            let at = (varint::read(&mut bytes)? as usize).checked_mul(self.map_words * 2)?;
-            let maps = self.maps.get(at..at.checked_add(self.map_words * 2)?)?;
-            let (anywhere, in_file) = maps.split_at(self.map_words);
-            Body::Maps { anywhere, in_file }
+            let number = varint::read(&mut bytes)? as usize;
+            let two = |all: &'a [u64], words: usize| {
+                let at = number.checked_mul(words)?;
+                all.get(at..at.checked_add(words)?)
+            };
+            let (anywhere, in_file) = two(self.maps, self.map_words * 2)?.split_at(self.map_words);
+            let file_words = two(self.file_words, self.map_words.div_ceil(64)).unwrap_or_default();
+            Body::Maps(Map { anywhere, in_file, file_words })
         } else if count < PACKED {
             Body::Short(bytes)
         } else {
@@ -258,7 +311,7 @@ impl<'a> List<'a> {
                     block[..length].iter().for_each(|value| visit(*value));
                 }
             }
-            Body::Maps { anywhere, in_file } => {
+            Body::Maps(Map { anywhere, in_file, .. }) => {
                 for (word, (any, file)) in (0_u32..).zip(anywhere.iter().zip(in_file)) {
                     let mut left = *any;
                     while left != 0 {
@@ -446,14 +499,15 @@ impl Writer {
     /// A list that is already written.
     pub(super) fn list(&self, number: u32) -> List<'_> {
         let Self { bytes, starts, bases, maps, .. } = self;
-        Lists { bytes, starts, bases, maps, map_words: self.map_words() }.list(number)
+        Lists { bytes, starts, bases, maps, map_words: self.map_words(), file_words: &[] }.list(number)
     }
 
     pub(super) fn finish(self) -> Postings {
         let map_words = self.map_words();
         let Self { bytes, starts, bases, maps, kinds, .. } = self;
         let (bytes, starts) = (bytes.into_boxed_slice(), starts.into_boxed_slice());
-        Postings { bytes, starts, bases: bases.into(), maps: maps.into(), map_words, kinds: kinds.into() }
+        let (bases, maps, kinds) = (bases.into(), maps.into(), kinds.into());
+        Postings { bytes, starts, bases, maps, map_words, kinds, ..Postings::default() }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::postings::{Body, List, PACKED, Packed, scatter, scatter_all, set, set_all, window_of};
+use super::postings::{Body, List, Map, PACKED, Packed, scatter, scatter_all, set, set_all, window_of};
 use super::{STRETCH, WINDOW, WINDOW_WORDS, Window};
 
 /// The window of what has nothing more.
@@ -31,7 +31,7 @@ pub(super) struct Union<'a> {
     stretch: Stretch,
     /// The windows that are asked for now; others may be asked elsewhere.
     within: Range<usize>,
-    maps: Vec<(&'a [u64], &'a [u64])>,
+    maps: Vec<Map<'a>>,
     count: usize,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Union<'a> {
                 self.cursors.push(Cursor::new(packed));
                 self.nexts.push(0);
             }
-            Body::Maps { anywhere, in_file } => self.maps.push((anywhere, in_file)),
+            Body::Maps(map) => self.maps.push(map),
         }
     }
 
@@ -115,9 +115,9 @@ impl<'a> Union<'a> {
             is_any = true;
         }
         is_any |= self.fill_long(window, which, anywhere, in_file);
-        for (any, file) in &self.maps {
-            let words = |map: &'a [u64]| map.get(window * WINDOW_WORDS..).unwrap_or_default();
-            is_any |= add_words((words(any), words(file)), which, anywhere, in_file);
+        for map in &self.maps {
+            let map = map.window(window);
+            is_any |= add_words((map.anywhere, map.in_file), which, anywhere, in_file);
         }
         is_any
     }
@@ -178,17 +178,16 @@ impl<'a> Union<'a> {
         let start = found.len();
         match self.maps.as_slice() {
             [] => return,
-            [(anywhere, _)] => keep(values, found, |value| bit_of(anywhere, place_of(value))),
+            [map] => keep(values, found, |value| bit_of(map.anywhere, place_of(value))),
             maps => keep(values, found, |value| {
-                maps.iter().fold(0, |bit, (anywhere, _)| bit | bit_of(anywhere, place_of(value)))
+                maps.iter().fold(0, |bit, map| bit | bit_of(map.anywhere, place_of(value)))
             }),
         }
         if which == Which::Anywhere {
             return;
         }
         for value in found.get_mut(start..).unwrap_or_default() {
-            let in_file =
-                self.maps.iter().fold(0, |bit, (_, in_file)| bit | bit_of(in_file, place_of(*value)));
+            let in_file = self.maps.iter().fold(0, |bit, map| bit | bit_of(map.in_file, place_of(*value)));
             *value &= !1 | in_file;
         }
     }
@@ -232,14 +231,9 @@ impl<'a> Union<'a> {
     }
 
     /// A window of the bitmaps, where there are no lists beside them.
-    pub(super) fn as_map(&self, window: usize) -> Option<(&'a [u64], &'a [u64])> {
-        let [(anywhere, in_file)] = self.maps.as_slice() else { return None };
-        let is_alone = self.gathered.is_empty() && self.cursors.is_empty();
-        let words = |map: &'a [u64]| {
-            let words = map.get(window * WINDOW_WORDS..).unwrap_or_default();
-            words.get(..WINDOW_WORDS).unwrap_or(words)
-        };
-        is_alone.then(|| (words(anywhere), words(in_file)))
+    pub(super) fn as_map(&self, window: usize) -> Option<Map<'a>> {
+        let [map] = self.maps.as_slice() else { return None };
+        (!self.has_lists()).then(|| map.window(window))
     }
 
     /// The first window from this one on that may have names.
