@@ -11,8 +11,8 @@ use std::ops::Range;
 use super::bits::{Asked, Bits};
 use super::neighbours::{Signature, Signatures};
 use super::plan::furthest;
-use super::postings::window_of;
-use super::union::{Union, Which, bit_of, keep};
+use super::postings::{bit_of, window_of};
+use super::union::{Union, Which, keep};
 use super::{STRETCH, WINDOW, WINDOW_WORDS};
 
 /// A smallest set of more than this part of the names, and more than a few, is read as bits.

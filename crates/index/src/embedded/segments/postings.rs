@@ -164,6 +164,16 @@ pub(super) struct Map<'a> {
 }
 
 impl Map<'_> {
+    /// Whether a name has it, as a bit.
+    pub(super) fn has(&self, name: usize) -> u32 {
+        bit_of(self.anywhere, name)
+    }
+
+    /// Whether a name has it in the file's own name, as a bit.
+    pub(super) fn has_in_file(&self, name: usize) -> u32 {
+        if self.may_be_in_file(name / 64) { bit_of(self.in_file, name) } else { 0 }
+    }
+
     /// Whether any name of a word has it in the file's own name.
     pub(super) fn may_be_in_file(&self, word: usize) -> bool {
         self.file_words.get(word / 64).is_some_and(|words| words >> (word % 64) & 1 == 1)
@@ -177,6 +187,12 @@ impl Map<'_> {
             file_words: part_of(self.file_words, window, WINDOW_WORDS / 64),
         }
     }
+}
+
+/// The bit at a place, nought behind the end.
+pub(super) fn bit_of(bits: &[u64], at: usize) -> u32 {
+    let word = bits.get(at / 64).copied().unwrap_or_default();
+    u32::from(word >> (at % 64) & 1 == 1)
 }
 
 /// One of the parts of so many words.

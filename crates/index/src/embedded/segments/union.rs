@@ -176,20 +176,23 @@ impl<'a> Union<'a> {
     /// however many bitmaps have it.
     pub(super) fn read_maps(&self, values: &[u32], which: Which, found: &mut Vec<u32>) {
         let start = found.len();
-        match self.maps.as_slice() {
-            [] => return,
-            [map] => keep(values, found, |value| bit_of(map.anywhere, place_of(value))),
-            maps => keep(values, found, |value| {
-                maps.iter().fold(0, |bit, map| bit | bit_of(map.anywhere, place_of(value)))
-            }),
+        match (self.maps.as_slice(), which) {
+            ([], _) => {}
+            ([map], Which::InFile) => return keep(values, found, |value| map.has_in_file(place_of(value))),
+            ([map], _) => keep(values, found, |value| map.has(place_of(value))),
+            (_, Which::InFile) => return keep(values, found, |value| self.any_map(value, Map::has_in_file)),
+            _ => keep(values, found, |value| self.any_map(value, Map::has)),
         }
-        if which == Which::Anywhere {
-            return;
+        if which == Which::All {
+            for value in found.get_mut(start..).unwrap_or_default() {
+                *value &= !1 | self.any_map(*value, Map::has_in_file);
+            }
         }
-        for value in found.get_mut(start..).unwrap_or_default() {
-            let in_file = self.maps.iter().fold(0, |bit, map| bit | bit_of(map.in_file, place_of(*value)));
-            *value &= !1 | in_file;
-        }
+    }
+
+    /// What any bitmap tells of a value's name.
+    fn any_map(&self, value: u32, bit: impl Fn(&Map<'a>, usize) -> u32) -> u32 {
+        self.maps.iter().fold(0, |any, map| any | bit(map, place_of(value)))
     }
 
     /// Whether there is any list that is no bitmap.
@@ -311,12 +314,6 @@ pub(super) fn keep(values: &[u32], to: &mut Vec<u32>, bit: impl Fn(u32) -> u32) 
 /// A value's name.
 const fn place_of(value: u32) -> usize {
     (value >> 1) as usize
-}
-
-/// The bit at a place, nought behind the end.
-pub(super) fn bit_of(bits: &[u64], at: usize) -> u32 {
-    let word = bits.get(at / 64).copied().unwrap_or_default();
-    u32::from(word >> (at % 64) & 1 == 1)
 }
 
 /// Puts values in the order of their windows. Within a window no order is needed, so that many are only counted.
