@@ -159,7 +159,7 @@ fn add_ready(
         united.drain(&mut values);
         writer.push_united(&values, kinds);
     }
-    Some((writer.finish().with_file_words(), Ready { ranges: ranges.into(), long }))
+    Some((writer.finish(), Ready { ranges: ranges.into(), long }))
 }
 
 /// The ranges of the terms with a beginning that many have.

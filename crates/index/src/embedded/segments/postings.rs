@@ -109,7 +109,7 @@ pub(super) struct Postings {
     pub(super) maps: Box<[u64]>,
     /// Words of a bitmap.
     pub(super) map_words: usize,
-    /// For each two bitmaps [`Map::file_words`], where it was told.
+    /// For each two bitmaps [`Map::file_words`].
     pub(super) file_words: Box<[u64]>,
     /// Of which kinds each list's names may be.
     pub(super) kinds: Box<[KindSet]>,
@@ -523,7 +523,7 @@ impl Writer {
         let Self { bytes, starts, bases, maps, kinds, .. } = self;
         let (bytes, starts) = (bytes.into_boxed_slice(), starts.into_boxed_slice());
         let (bases, maps, kinds) = (bases.into(), maps.into(), kinds.into());
-        Postings { bytes, starts, bases, maps, map_words, kinds, ..Postings::default() }
+        Postings { bytes, starts, bases, maps, map_words, kinds, ..Postings::default() }.with_file_words()
     }
 }
 
