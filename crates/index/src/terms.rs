@@ -26,7 +26,7 @@ pub use cut::is_cjk;
 pub(crate) use cut::{Class, ascii_class, class_of};
 use cut::{Span, cut};
 pub use fold::fold;
-pub(crate) use fold::{begins_piece, fold_into, folds_in_place};
+pub(crate) use fold::{begins_piece, fold_into, folds_in_place, stays_apart};
 
 /// The terms of a share path in their order, the folders' first. Reading another path into it reuses its memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -54,7 +54,7 @@ impl Highlighter<'_> {
         if must_ask && plain.find(&self.folded).is_none() {
             return Vec::new();
         }
-        in_name(text, plain.spans(&self.folded))
+        in_name(text, plain.spans(&self.folded), self.folded.is_in_place)
     }
 
     /// As [`Highlighter::of`], for any query and text.
@@ -63,7 +63,8 @@ impl Highlighter<'_> {
         if must_ask && self.query.find(&self.terms).is_none() {
             return Vec::new();
         }
-        in_name(text, self.query.clauses.iter().flatten().flat_map(|run| run.spans(&self.terms)).collect())
+        let spans = self.query.clauses.iter().flatten().flat_map(|run| run.spans(&self.terms));
+        in_name(text, spans.collect(), terms::folds_in_place(text))
     }
 
     /// As [`Query::hit_highlights`], of names that match.
@@ -82,8 +83,8 @@ impl Highlighter<'_> {
 }
 
 /// The parts of a name that parts of its folded text come from, in order and apart.
-fn in_name(text: &str, spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    if spans.is_empty() || terms::folds_in_place(text) {
+fn in_name(text: &str, spans: Vec<Range<usize>>, is_in_place: bool) -> Vec<Range<usize>> {
+    if is_in_place {
         return merged(spans); // folding moved nothing
     }
     let pieces = pieces(text);

@@ -11,7 +11,7 @@ use memchr::{memmem::Finder, memrchr};
 
 use super::Query;
 use crate::pattern::{Pattern, Place, Run};
-use crate::terms::{Class, ascii_class, class_of, fold_into};
+use crate::terms::{Class, ascii_class, class_of, fold_into, folds_in_place, stays_apart};
 
 /// A name that plain queries can be asked of. Reading another into it reuses its memory.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(crate) struct Folded {
     text: Vec<u8>,
     /// Where the file's own name begins.
     file_start: usize,
+    /// Whether a place in the text is the same in the name.
+    pub(super) is_in_place: bool,
 }
 
 /// A query that can be asked of folded names as they are.
@@ -45,10 +47,7 @@ impl Folded {
     /// Takes another path; `false` where only its terms tell what matches.
     pub(crate) fn read(&mut self, path: &[u8]) -> bool {
         if path.is_ascii() {
-            self.text.clear();
-            self.text.extend_from_slice(path);
-            self.text.make_ascii_lowercase();
-            self.file_start = file_start(path);
+            self.lower(path);
             return true;
         }
         str::from_utf8(path).is_ok_and(|path| self.fold(path))
@@ -59,7 +58,18 @@ impl Folded {
         if path.is_ascii() { self.read(path.as_bytes()) } else { self.fold(path) }
     }
 
+    fn lower(&mut self, path: &[u8]) {
+        self.text.clear();
+        self.text.extend_from_slice(path);
+        self.text.make_ascii_lowercase();
+        (self.file_start, self.is_in_place) = (file_start(path), true);
+    }
+
     fn fold(&mut self, path: &str) -> bool {
+        if path.chars().all(|c| c.is_ascii() || stays_apart(c)) {
+            self.lower(path.as_bytes()); // no word of ASCII can be in the others
+            return true;
+        }
         self.text.clear();
         let mut text = String::from_utf8(std::mem::take(&mut self.text)).unwrap_or_default();
         let (folders, file_name) = path.split_at(file_start(path.as_bytes()));
@@ -68,6 +78,7 @@ impl Folded {
         fold_into(file_name, &mut text);
         let has_marks = text.chars().any(|c| !c.is_ascii() && class_of(c) == Class::Mark);
         self.text = text.into_bytes();
+        self.is_in_place = folds_in_place(path);
         !has_marks
     }
 }
@@ -120,7 +131,7 @@ impl<'a> PlainRun<'a> {
 
     /// The file's own name is looked through first: a match in it is the best there is.
     fn find(&self, name: &Folded) -> Option<Place> {
-        let Folded { text, file_start } = name;
+        let Folded { text, file_start, .. } = name;
         if self.is_in(text, *file_start, text.len()) {
             Some(Place::File)
         } else {

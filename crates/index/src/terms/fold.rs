@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use super::cut::{Class, class_of};
+
 /// Folds case, accents and compatibility forms.
 #[must_use]
 pub fn fold(text: &str) -> String {
@@ -48,6 +50,20 @@ pub(crate) fn begins_piece(c: char) -> bool {
 pub(crate) fn folds_in_place(text: &str) -> bool {
     let is_in_place = |c: char, to: Alone| to.second.is_none() && to.first.len_utf8() == c.len_utf8();
     text.chars().all(|c| c.is_ascii() || alone(c).is_some_and(|to| is_in_place(c, to)))
+}
+
+/// Whether a character beyond ASCII becomes, whatever stands beside it, another such one of as many bytes that means the same to the
+/// terms: what has other letters of ASCII beside such ones can be looked for in the text as it is.
+pub(crate) fn stays_apart(c: char) -> bool {
+    const KNOWN: usize = 0x3100;
+    static TABLE: LazyLock<Vec<bool>> =
+        LazyLock::new(|| ('\0'..).take(KNOWN).map(|c| alone(c).is_some_and(|to| is_other(c, to))).collect());
+    TABLE.get(c as usize).copied().unwrap_or_else(|| alone(c).is_some_and(|to| is_other(c, to)))
+}
+
+fn is_other(c: char, to: Alone) -> bool {
+    let is_one = to.second.is_none() && !to.first.is_ascii() && to.first.len_utf8() == c.len_utf8();
+    is_one && class_of(to.first) == class_of(c) && class_of(c) != Class::Mark
 }
 
 /// Appends text that folds letter by letter; `false` where it does not, having appended some of it.
