@@ -1,4 +1,4 @@
-//! The name of a shared file: `share name/relative path`, valid by construction.
+//! The name of a shared file: `share name/relative path`, valid by construction ([`SharePath::parse`]).
 //!
 //! Invariants: one to [`limits::PATH_DEPTH_MAX`] components, none of them empty, `.` or `..`; no separator,
 //! NUL or control character; Unicode NFC; every component at most [`limits::COMPONENT_BYTES_MAX`] bytes and the
@@ -69,7 +69,8 @@ impl SharePath {
         Ok(Self(normal))
     }
 
-    /// A path that was parsed before and kept as its text since: nothing is looked at again.
+    /// A path that was parsed before and kept as its text since: nothing is looked at again, so whoever keeps it vouches for the
+    /// invariants.
     #[must_use]
     pub fn kept(text: &str) -> Self {
         Self(text.into())

@@ -17,8 +17,10 @@ use super::names::clamp_time;
 use super::state::{Arrival, State};
 use crate::terms::NameTerms;
 
-/// Changes made while the lock is held and a search waits for it: some tens of microseconds.
-pub(super) const CHANGES_PER_STEP: usize = 32;
+/// Changes made while the lock is held and a search waits for it awake: some tens of microseconds.
+const CHANGES_PER_STEP: usize = 32;
+/// Changes of which all that they read is read at the same time.
+pub(super) const READ_AT_ONCE: usize = 128;
 /// Files of a manifest, and changes, for which the manifest is made anew in the last of these steps: that takes some ten
 /// microseconds. More need steps of their own.
 const EDITED_IN_STEP_MAX: usize = 16_384;
@@ -155,7 +157,7 @@ impl Inner {
     pub(super) fn carry_out(&self, key: PeerKey, plan: &Plan, next: (u64, u64), lsn: u64) {
         let state = self.state.read();
         let Some(manifest) = state.peers.get(key).map(|peer| &peer.manifest) else { return };
-        let mut progress = Progress {
+        let progress = Progress {
             edits: Vec::with_capacity(plan.changes.len()),
             odd: Vec::new(),
             paths: HashMap::with_capacity(plan.changes.len()),
@@ -166,23 +168,34 @@ impl Inner {
         let is_live = state.peers.leases.is_live(key);
         let is_small = manifest.len() <= EDITED_IN_STEP_MAX && plan.changes.len() <= FINISHED_IN_STEP_MAX;
         drop(state);
-        let last_step = plan.changes.len().saturating_sub(1) / CHANGES_PER_STEP * CHANGES_PER_STEP;
-        let (changes, last) = plan.changes.split_at(last_step);
-        self.in_steps(changes.len(), CHANGES_PER_STEP, |state, some| {
-            progress.take_all(state, key, is_live, changes.get(some).unwrap_or_default());
-        });
-        if is_small {
-            self.step(|state| {
-                progress.take_all(state, key, is_live, last);
-                let edited = progress.edited(state, key);
-                progress.finish(state, key, edited, (next, lsn));
+        let mut progress = Some(progress);
+        let mut left = plan.changes.len();
+        for changes in plan.changes.chunks(READ_AT_ONCE) {
+            self.read_ahead(changes);
+            self.in_steps(changes.len(), CHANGES_PER_STEP, |state, some| {
+                let changes = changes.get(some).unwrap_or_default();
+                progress.iter_mut().for_each(|progress| progress.take_all(state, key, is_live, changes));
+                left -= changes.len();
+                if left == 0
+                    && is_small
+                    && let Some(progress) = progress.take()
+                {
+                    let edited = progress.edited(state, key);
+                    progress.finish(state, key, edited, (next, lsn));
+                }
             });
-        } else {
-            self.step(|state| progress.take_all(state, key, is_live, last));
+        }
+        // A batch that changes nothing moves the peer's order as well.
+        if let Some(progress) = progress {
             let edited = progress.edited(&self.state.read(), key);
             self.step(|state| progress.finish(state, key, edited, (next, lsn)));
         }
         self.wake_when_frozen();
+    }
+
+    /// Reads what some changes will read, before any search has to wait for it.
+    fn read_ahead(&self, changes: &[Planned]) {
+        self.state.read().warm_known(changes.iter().filter_map(|change| change.draft.known));
     }
 }
 
@@ -197,7 +210,6 @@ fn prior(state: &State, manifest: &Manifest, changes: usize) -> Option<HashSet<C
 
 impl Progress {
     fn take_all(&mut self, state: &mut State, key: PeerKey, is_live: bool, changes: &[Planned]) {
-        state.warm_known(changes.iter().filter_map(|change| change.draft.known));
         changes.iter().for_each(|change| self.take(state, key, is_live, change));
     }
 

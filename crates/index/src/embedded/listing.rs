@@ -174,12 +174,12 @@ impl State {
             let has_it = |key: &PeerKey| self.has_name(&[*key], *name);
             let len = |key: PeerKey| self.peers.get(key).map_or(0, |peer| peer.manifest.len());
             // The least to look through first.
-            let order = |at: &usize| (!asked.contains(&keys[*at]), len(keys[*at]));
+            let least = |at: &usize| (!asked.contains(&keys[*at]), len(keys[*at]));
             let first = if is_sole {
-                (0..keys.len()).min_by_key(order)
+                (0..keys.len()).min_by_key(least)
             } else {
                 let mut by_len: Vec<usize> = (0..keys.len()).collect();
-                by_len.sort_by_key(order);
+                by_len.sort_by_key(least);
                 by_len.into_iter().find(|at| has_it(&keys[*at]))
             };
             if let Some(at) = first {

@@ -156,7 +156,8 @@ impl Inner {
         done
     }
 
-    /// A change in as many steps as it takes, each of few parts where a search waits for it, else of a few times as many.
+    /// A change in as many steps as it takes, each of a few parts, or some times as many where no search waits for it awake: since
+    /// beside searches that follow each other a change has the lock once a search, of small steps few would be made.
     fn in_steps(&self, parts: usize, few: usize, mut act: impl FnMut(&mut State, Range<usize>)) {
         let mut from = 0;
         while from < parts {

@@ -224,8 +224,8 @@ impl State {
         (contents.count() as u64, names.count() as u64)
     }
 
-    /// Proves that the files of every peer are in order, that its digest is theirs, and that the text index has every
-    /// name that it ought to, once.
+    /// Proves that the files of every peer are in order, their paths such as can be shared, that its digest is theirs, and that the
+    /// text index has every name that it ought to, once.
     pub(super) fn prove(&self, store: &Path) -> DiskResult<()> {
         self.prove_text(store)?;
         for key in self.peers.keys() {

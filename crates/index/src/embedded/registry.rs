@@ -27,7 +27,7 @@ use super::peers::Peer;
 use super::state::State;
 use crate::{Error, Moment, Result};
 
-/// Files that leave or come while the lock is held and a search waits for it: some tens of microseconds.
+/// Files that leave or come while the lock is held and a search waits for it awake: some tens of microseconds.
 const FILES_PER_STEP: usize = 128;
 
 impl Inner {
@@ -135,7 +135,7 @@ impl Inner {
 
     /// Makes the terms of names that are not known yet, before anybody has to wait for it.
     pub(super) fn look_ahead(&self, drafts: &mut [Draft]) {
-        for drafts in drafts.chunks_mut(batch::CHANGES_PER_STEP) {
+        for drafts in drafts.chunks_mut(batch::READ_AT_ONCE) {
             batch::look_up(drafts, &self.state.read());
             drafts.iter_mut().for_each(Draft::split);
         }

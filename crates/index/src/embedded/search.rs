@@ -56,8 +56,8 @@ const LOOKED_AT_MAX: usize = 200_000;
 /// turns pages wants to come to the end.
 const READ_MAX: usize = 18_000;
 const READ_ALL_MAX: usize = LOOKED_AT_MAX;
-/// What one name costs where words side by side are asked for: where it is asked as it is, where its words are cut out, and
-/// where for that letters beyond ASCII are folded. Elsewhere few names are read, and each costs the least.
+/// What one name costs where words side by side are asked for: of ASCII and asked as it is, with other letters or its words cut
+/// out, and where for that other letters are folded. Elsewhere few names are read, and each costs the least.
 const READ_PLAIN: usize = 3;
 const READ: usize = 9;
 const READ_OTHER: usize = 30;
@@ -157,7 +157,7 @@ struct Tally<'a> {
     is_exact: bool,
     spent: Spent,
     asks_for_neighbours: bool,
-    /// It was over before help would have come.
+    /// It was nearly over before help would have come.
     is_short: bool,
     plain: Option<Plain<'a>>,
     folded: Folded,

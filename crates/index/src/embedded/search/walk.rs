@@ -23,8 +23,8 @@ const FIRST_STEPS: usize = 4;
 /// Windows that one thread has about looked into by the time that another is awake, and the steps that have them.
 const SOON_WINDOWS: usize = 16;
 const STEPS_ALONE: usize = FIRST_STEPS + 1;
-/// Windows that may be left after that, of which only what matches in files' own names is of interest: they take about as long as
-/// waking another thread may.
+/// Windows that may be left after that, once enough is counted: of most of them only what matches in files' own names is of
+/// interest, so that they take about as long as waking another thread may.
 const LEFT_ALONE: usize = 128;
 /// Help is worth its start where at least this part of a full memtable's names have to be gone through, a thousand.
 const WORTH_PART: usize = 32;
@@ -128,7 +128,7 @@ impl<'a> Tally<'a> {
             for (at, windows) in std::iter::from_fn(|| steps.take()).take(STEPS_ALONE) {
                 self.look_through(&mut pieces[at], windows, &mut bits, None);
             }
-            self.is_short = self.windows_left(&pieces, &steps) <= LEFT_ALONE;
+            self.is_short = self.is_nearly_over(&pieces, &steps);
         }
         let may_help = !self.is_short && self.is_long(&pieces, &steps);
         let helper = may_help.then(|| self.search.state.cores.try_enter()).flatten();
@@ -138,16 +138,20 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// How many windows are left that may have anything that matters.
-    fn windows_left(&mut self, pieces: &[Part<'a>], steps: &Steps) -> usize {
+    /// Whether few windows are left that may have anything that matters.
+    fn is_nearly_over(&mut self, pieces: &[Part<'a>], steps: &Steps) -> bool {
         if self.is_counting() {
             self.count_waiting();
         }
+        if self.is_counting() {
+            return steps.left().is_empty();
+        }
         // Steps are in the order of their classes.
         let may_find = |(at, windows): &&(usize, Range<usize>)| {
-            self.is_counting() || pieces[*at].next_above(self.bar(), windows.clone()) < windows.end
+            pieces[*at].next_above(self.bar(), windows.clone()) < windows.end
         };
-        steps.left().iter().take_while(may_find).map(|(_, windows)| windows.len()).sum()
+        let left: usize = steps.left().iter().take_while(may_find).map(|(_, windows)| windows.len()).sum();
+        left <= LEFT_ALONE
     }
 
     fn look_alone(&mut self, pieces: &mut [Part<'a>], steps: &Steps, bits: &mut Bits) {

@@ -1,6 +1,6 @@
 //! A piece as bytes and back: a mark, then parts, each after its length, all numbers little endian.
 //!
-//! Invariants: reading asks for no more memory than there are bytes. What is read back can be searched without a panic,
+//! Invariants: reading asks for little more memory than there are bytes. What is read back can be searched without a panic,
 //! whatever the bytes were; whether they are the ones written, a checksum around them has to tell.
 
 use std::io::{self, Write};

@@ -274,6 +274,9 @@ impl<'a> Plan<'a> {
         bits.is_sure = *is_sure;
         maps.extend(clauses.iter().filter_map(|runs| as_map(runs, asked.window)));
         let in_file_only = asked.which == Which::InFile;
+        if !in_file_only || maps.is_empty() {
+            bits.touched = None; // any word may get bits
+        }
         let is_any = match maps.as_slice() {
             [] => true,
             maps if in_file_only => bits.set_in_file(maps),
@@ -287,8 +290,8 @@ impl<'a> Plan<'a> {
             return false;
         }
         let mut is_set = !maps.is_empty();
-        if !is_set || !in_file_only || asked.checks {
-            bits.touched = None;
+        if asked.checks {
+            bits.touched = None; // so it may by the others
         }
         for runs in clauses.iter_mut().filter(|runs| as_map(runs, asked.window).is_none()) {
             let to = if is_set { &mut *clause } else { &mut *bits };

@@ -223,6 +223,9 @@ struct Lists<'a> {
 impl Postings {
     /// Tells of each two bitmaps which words in files' own names are not zero.
     pub(super) fn with_file_words(self) -> Self {
+        if self.map_words == 0 {
+            return self; // a damaged piece may have bitmaps of no names
+        }
         let of_two = |maps: &[u64]| {
             let in_file = maps.get(self.map_words..).unwrap_or_default();
             let bits = |words: &[u64]| {
@@ -230,7 +233,7 @@ impl Postings {
             };
             in_file.chunks(64).map(bits).collect::<Vec<u64>>()
         };
-        let file_words = self.maps.chunks((self.map_words * 2).max(1)).flat_map(of_two).collect();
+        let file_words = self.maps.chunks(self.map_words * 2).flat_map(of_two).collect();
         Self { file_words, ..self }
     }
 
@@ -512,7 +515,7 @@ impl Writer {
         }
     }
 
-    /// A list that is already written.
+    /// A list that is already written, to go through: which words of a bitmap are in files' own names is not told yet.
     pub(super) fn list(&self, number: u32) -> List<'_> {
         let Self { bytes, starts, bases, maps, .. } = self;
         Lists { bytes, starts, bases, maps, map_words: self.map_words(), file_words: &[] }.list(number)

@@ -292,7 +292,7 @@ fn ask_everything(segment: &Segment, query: &str) {
 }
 
 /// What a piece of many names is asked.
-const ASKED_OF_MANY: [(&str, Option<Kind>); 27] = [
+const ASKED_OF_MANY: [(&str, Option<Kind>); 30] = [
     ("qa", Some(Kind::Audio)),
     ("qa", Some(Kind::Video)),
     ("common q", Some(Kind::Audio)),
@@ -315,7 +315,10 @@ const ASKED_OF_MANY: [(&str, Option<Kind>); 27] = [
     ("omo", None),
     // Of these the names of a small list are joined with others'.
     ("common qabc", None),
+    ("common other", None),
     ("qab* common -other", None),
+    ("common other", Some(Kind::Audio)),
+    ("common qab*", Some(Kind::Audio)),
     ("qab* common -mp3", Some(Kind::Audio)),
     ("qab* -\"mp 3\" m* qa*", Some(Kind::Image)),
     ("\"common w\" qabc", None),
@@ -333,8 +336,10 @@ fn a_piece_of_many_names_finds_them_as_well() {
             number.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
         };
         let audio = if number.is_multiple_of(5) { ["qa", &letters()].concat() } else { String::new() };
+        // Some have most of their words in a folder's name.
+        let border = if number.is_multiple_of(4) { '/' } else { ' ' };
         let text = format!(
-            "s/{common} w{:x}z x{:o} z{number} y{number} {audio} v{number}u{number}t{number}.mp3",
+            "s/{common} w{:x}z x{:o} z{number} y{number} {audio}{border}v{number}u{number}t{number}.mp3",
             number % 5_003,
             number % 640
         );
@@ -375,6 +380,30 @@ fn a_piece_of_many_names_finds_them_as_well() {
             }
         }
     }
+}
+
+/// Two words that no name has both of leave nothing behind of what was asked of them.
+#[test]
+fn a_window_of_which_nothing_is_left_leaves_no_bits() {
+    let names = u32::try_from(3 * WINDOW).unwrap();
+    let mut table = Memtable::default();
+    for number in 0..names {
+        let common = if number.is_multiple_of(2) { "common" } else { "other" };
+        let few = if number < 9_000 && number.is_multiple_of(64) { "few" } else { "" };
+        let path = SharePath::parse(&format!("s/{common} {few}/x")).unwrap();
+        table.add(number, (number, 0), Kind::Audio, &NameTerms::of(&path));
+    }
+    let standings: Vec<_> = (0..names).map(|number| Some(standing(1, number))).collect();
+    let segment = Segment::build(&table, &standings);
+    let plan = |text: &str| segment.plan(&Query::parse(text).unwrap(), None).unwrap();
+    let (mut bits, mut scratch) = (Bits::default(), Scratch::default());
+    let mut joined = plan("common few");
+    assert!(joined.is_gathered() && joined.fill(0, Which::All, &mut bits, &mut scratch));
+    assert!(!joined.fill(1, Which::All, &mut bits, &mut scratch));
+    assert!(!plan("common other").fill(0, Which::All, &mut bits, &mut scratch));
+    let mut joined = plan("common few");
+    assert!(joined.fill(0, Which::All, &mut bits, &mut scratch));
+    assert!((0..WINDOW / 64).all(|word| joined.in_file(word, &bits) == 0), "all are in a folder's name");
 }
 
 #[test]

@@ -297,8 +297,8 @@ fn add_words(
     all != 0
 }
 
-/// Adds those of some values for which a bit is given. Nothing is decided on the way: what is read for one value comes while the
-/// next are looked at, wherever in memory it is.
+/// Adds those of some values for which a bit is given. Nothing is decided here on the way: what is read for one value comes while
+/// the next are looked at, wherever in memory it is.
 pub(super) fn keep(values: &[u32], to: &mut Vec<u32>, bit: impl Fn(u32) -> u32) {
     const ROOM: usize = 64;
     for values in values.chunks(ROOM) {
