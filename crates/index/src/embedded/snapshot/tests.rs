@@ -114,3 +114,15 @@ fn a_snapshot_ends_with_the_engine_and_leaves_nothing() {
     assert!(names.iter().all(|name| !name.ends_with(".tmp") && !name.ends_with(".snap")), "{names:?}");
     assert!(inner.disk.as_ref().is_some_and(|disk| disk.log.failure().is_none()));
 }
+
+#[test]
+fn a_store_is_proved_to_have_paths_that_can_be_shared() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = open(dir.path());
+    join(&inner, 1, &["one"]);
+    inner.state.read().prove(dir.path()).unwrap();
+    let climbs = FileEntry { path: SharePath::kept("s/../two"), ..file("two", "two", 1) };
+    apply(&inner, 1, 1, vec![Change::Add(climbs)]);
+    let error = inner.state.read().prove(dir.path()).unwrap_err();
+    assert!(error.to_string().contains("a file's path is none that can be shared"), "{error}");
+}
