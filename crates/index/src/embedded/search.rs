@@ -24,7 +24,6 @@ mod walk;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::hint::black_box;
 
 use hashbrown::HashSet;
@@ -137,8 +136,8 @@ struct Tally<'a> {
     query: &'a Query,
     /// What earlier pages left, where this is a later one.
     rest: Option<&'a Rest>,
-    /// The best of what is left, one more than a page has.
-    best: BTreeSet<(Standing, ContentKey)>,
+    /// The best of what is left in order, one more than a page has.
+    best: Vec<(Standing, ContentKey)>,
     /// Contents of several names that were counted.
     seen: HashSet<ContentKey>,
     /// Names of contents of several that are still to be counted: the contents from the first name of a word on, and which.
@@ -187,7 +186,7 @@ impl<'a> Tally<'a> {
             search,
             query,
             rest,
-            best: BTreeSet::new(),
+            best: Vec::new(),
             seen: HashSet::new(),
             waiting: Vec::new(),
             waiting_names: 0,
@@ -449,9 +448,11 @@ impl<'a> Tally<'a> {
         if is_too_early || self.worst().is_some_and(|worst| *worst <= standing) {
             return;
         }
-        self.best.insert((standing, content));
-        if self.best.len() > self.search.most + 1 {
-            self.best.pop_last();
+        let entry = (standing, content);
+        // Most come in their order, so that little is moved.
+        if let Err(at) = self.best.binary_search(&entry) {
+            self.best.truncate(self.search.most);
+            self.best.insert(at, entry);
         }
     }
 

@@ -41,16 +41,17 @@ impl<'a> Tally<'a> {
     }
 
     /// Counts by the marks of a segment, and looks only at those names that may be among the best or must be looked at to
-    /// be counted. There is no mask where counting goes on.
+    /// be counted.
     pub(super) fn look_by_marks(
         &mut self,
         part: &Part<'a>,
         segment: &Segment,
-        asked: (usize, Which, Option<&Mask<'_>>),
+        asked: (usize, Which, bool),
+        mask: &Mask<'_>,
         bits: &mut Bits,
     ) {
         let mut told = self.told.take().unwrap_or_default();
-        self.look_as_told(part, segment, asked, bits, &mut told);
+        self.look_as_told(part, segment, asked, mask, (bits, &mut told));
         self.told = Some(told);
     }
 
@@ -58,14 +59,14 @@ impl<'a> Tally<'a> {
         &mut self,
         part: &Part<'a>,
         segment: &Segment,
-        (window, which, mask): (usize, Which, Option<&Mask<'_>>),
-        bits: &mut Bits,
-        told: &mut Told,
+        (window, which, counts): (usize, Which, bool),
+        mask: &Mask<'_>,
+        (bits, told): (&mut Bits, &mut Told),
     ) {
-        if let Some(mask) = mask {
-            bits.keep_words(|word| mask.is_asked(word));
+        let asks_for_size = self.search.filter.sizes().is_some();
+        if !counts {
+            bits.keep_words(mask.words(&part.plan));
         }
-        let (counts, asks_for_size) = (mask.is_none(), self.search.filter.sizes().is_some());
         self.tell_by_marks(part, segment, (window, counts), bits, told);
         if counts && !bits.is_sure {
             self.warm_unsure(part, window, told, bits);
@@ -75,6 +76,9 @@ impl<'a> Tally<'a> {
         let is_out = which == Which::Anywhere;
         if is_out && bits.is_sure && !asks_for_size {
             return; // all of them are counted
+        }
+        if counts && bits.is_sure && !asks_for_size {
+            bits.keep_words(mask.words(&part.plan)); // the others are counted
         }
         // A block of words at a time: the worst of the page gets better, so that more and more can be left out.
         let (mut of_block, mut warm) = (None, 0);

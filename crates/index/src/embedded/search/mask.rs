@@ -2,9 +2,13 @@
 //!
 //! Invariant: bounds are never too low, so what is left out can't belong on the page.
 
-use super::super::segments::{BLOCK, Bits, Bound, Memtable, Segment, WINDOW};
+use super::super::segments::{BLOCK, Bits, Bound, Memtable, Plan, Segment, WINDOW, WordSet};
 use super::walk::{Of, Part};
 use crate::query::Place;
+
+/// Words that have a block's names, and as many ones.
+const BLOCK_WORDS: usize = BLOCK / 64;
+const ALL_OF_BLOCK: u64 = (1 << BLOCK_WORDS) - 1;
 
 /// What a name must beat to be on the page.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +53,7 @@ impl<'a> Mask<'a> {
     fn block(&self, word: usize) -> BlockMask {
         match self {
             Self::Same(block) => *block,
-            Self::Each(blocks) => blocks[word / (BLOCK / 64)],
+            Self::Each(blocks) => blocks[word / BLOCK_WORDS],
             Self::ByName(bar, _) => BlockMask { in_file: true, in_folders: bar.place == Place::Folder },
         }
     }
@@ -70,9 +74,22 @@ impl<'a> Mask<'a> {
         }
     }
 
-    /// Whether any candidate of a word is looked at.
-    pub(super) fn is_asked(&self, word: usize) -> bool {
-        !self.block(word).is_empty()
+    /// The words of the plan's last window in which any candidate may be looked at.
+    pub(super) fn words(&self, plan: &Plan<'_>) -> WordSet {
+        /// Blocks of which one number of the set tells.
+        const BLOCKS: usize = 64 / BLOCK_WORDS;
+        let mut words = plan.file_words();
+        for (at, words) in words.iter_mut().enumerate() {
+            let (mut in_file, mut in_folders) = (0, 0);
+            for block in 0..BLOCKS {
+                let (mask, bits) =
+                    (self.block((at * BLOCKS + block) * BLOCK_WORDS), ALL_OF_BLOCK << (block * BLOCK_WORDS));
+                in_file |= if mask.in_file { bits } else { 0 };
+                in_folders |= if mask.in_folders { bits } else { 0 };
+            }
+            *words = *words & in_file | in_folders;
+        }
+        words
     }
 
     /// The candidates of a window's word that are looked at.

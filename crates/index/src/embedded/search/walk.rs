@@ -332,10 +332,9 @@ impl<'a> Tally<'a> {
             return false;
         }
         self.spent.windows += 1;
-        let mask = Some(&mask).filter(|_| !counts);
         match by_marks {
-            Some(segment) => self.look_by_marks(part, segment, (window, which, mask), bits),
-            None => self.look_at_all(part, (window, mask), bits),
+            Some(segment) => self.look_by_marks(part, segment, (window, which, counts), &mask, bits),
+            None => self.look_at_all(part, (window, Some(&mask).filter(|_| !counts)), bits),
         }
         true
     }

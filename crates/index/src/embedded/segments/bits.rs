@@ -29,7 +29,7 @@ pub(in crate::embedded) struct Bits {
 }
 
 /// Words of a window, a bit each.
-type WordSet = [u64; WINDOW_WORDS / 64];
+pub(in crate::embedded) type WordSet = [u64; WINDOW_WORDS / 64];
 
 impl Default for Bits {
     fn default() -> Self {
@@ -61,12 +61,8 @@ impl Bits {
     }
 
     /// Leaves only some words, as far as [`Bits::words`] tells them.
-    pub(in crate::embedded) fn keep_words(&mut self, is_kept: impl Fn(usize) -> bool) {
-        for word in self.words() {
-            if !is_kept(word) {
-                self.words[word / 64] &= !(1 << (word % 64));
-            }
-        }
+    pub(in crate::embedded) fn keep_words(&mut self, kept: WordSet) {
+        self.words.iter_mut().zip(kept).for_each(|(to, words)| *to &= words);
     }
 
     /// The names that a bitmap has, for sure and in the file's own name, and whether there are any.
@@ -84,11 +80,7 @@ impl Bits {
     /// The names that all of some bitmaps have in the file's own name, for sure, and whether there are any. Of words in which one
     /// of them has none, none is read.
     pub(super) fn set_in_file(&mut self, maps: &[Map<'_>]) -> bool {
-        let mut words = [u64::MAX; _];
-        for map in maps {
-            let of_map = map.file_words.iter().copied().chain(std::iter::repeat(0));
-            words.iter_mut().zip(of_map).for_each(|(to, words)| *to &= words);
-        }
+        let words = common_file_words(maps);
         if words == [0; _] {
             return false;
         }
@@ -296,6 +288,16 @@ impl Bits {
         }
         self.words.iter().any(|words| *words != 0)
     }
+}
+
+/// The words in which all of some bitmaps may have a name in the file's own name.
+pub(super) fn common_file_words(maps: &[Map<'_>]) -> WordSet {
+    let mut words = [u64::MAX; _];
+    for map in maps {
+        let of_map = map.file_words.iter().copied().chain(std::iter::repeat(0));
+        words.iter_mut().zip(of_map).for_each(|(to, words)| *to &= words);
+    }
+    words
 }
 
 fn words_of(words: WordSet) -> impl Iterator<Item = usize> {

@@ -41,7 +41,7 @@ mod measure;
 #[cfg(test)]
 mod tests;
 
-pub(super) use bits::{Bits, ones};
+pub(super) use bits::{Bits, WordSet, ones};
 pub(super) use members::{Sizes, UseMarks, size_class};
 pub(super) use memtable::Memtable;
 pub(super) use plan::{Plan, Scratch};

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use peerage_wire::Kind;
 
-use super::bits::{Asked, Bits};
+use super::bits::{Asked, Bits, WordSet, common_file_words};
 use super::dictionary::PAIR;
 use super::joined::Joined;
 use super::members::OfKind;
@@ -210,6 +210,11 @@ impl<'a> Plan<'a> {
             all &= map.in_file.get(word).copied().unwrap_or_default();
         }
         all
+    }
+
+    /// The words of the last window in which any candidate may match within the file's own name.
+    pub(in crate::embedded) fn file_words(&self) -> WordSet {
+        common_file_words(&self.maps)
     }
 
     /// Gives a window's candidates; `false` where there are none. Which of them match within the file's own name
