@@ -142,7 +142,6 @@ struct Tally<'a> {
     seen: HashSet<ContentKey>,
     /// Names of contents of several that are still to be counted: the contents from the first name of a word on, and which.
     waiting: Vec<(&'a [u32], u64)>,
-    waiting_names: usize,
     /// Such contents, about to be counted.
     of_several: Vec<u32>,
     /// Contents whose standing by all their names was worked out.
@@ -189,7 +188,6 @@ impl<'a> Tally<'a> {
             best: Vec::new(),
             seen: HashSet::new(),
             waiting: Vec::new(),
-            waiting_names: 0,
             of_several: Vec::new(),
             stood: HashSet::new(),
             total: 0,

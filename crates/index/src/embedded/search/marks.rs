@@ -15,8 +15,8 @@ const WORDS: usize = WINDOW / 64;
 
 /// Contents that are made room for when there is no more.
 const SEEN_MORE: usize = 3_000;
-/// Names of contents of several that wait to be counted, at most, and what comes with a window.
-const WAITING_MAX: usize = 20_000;
+/// Words with names of contents of several that wait to be counted, at most, and what comes with a window.
+const WAITING_MAX: usize = 8_192;
 
 /// What marks tell of a window's candidates, of those words that have any: of the others what they told before.
 pub(super) struct Told {
@@ -125,6 +125,9 @@ impl<'a> Tally<'a> {
         told: &mut Told,
     ) {
         let sizes = self.search.filter.sizes();
+        if counts && bits.is_sure && sizes.is_none() {
+            return self.count_used(part, segment, window, bits, told);
+        }
         // All at once, so that they come at the same time.
         let marks = bits.words().filter_map(|word| segment.uses(window * WORDS + word));
         black_box(marks.fold(0, |all, marks| all ^ marks.used()));
@@ -159,9 +162,34 @@ impl<'a> Tally<'a> {
         self.count_much();
     }
 
+    /// As [`Tally::tell_by_marks`], where only whether names are used has to be told of them, to count them.
+    fn count_used(
+        &mut self,
+        part: &Part<'a>,
+        segment: &Segment,
+        window: usize,
+        bits: &mut Bits,
+        told: &mut Told,
+    ) {
+        let contents = part.contents.get(window * WINDOW..).unwrap_or_default();
+        let mut total = 0;
+        for word in bits.words() {
+            let (used, sole) =
+                segment.uses(window * WORDS + word).map_or((0, 0), |marks| (marks.used(), marks.sole()));
+            let names = bits.anywhere[word] & used;
+            (bits.anywhere[word], told.sure[word]) = (names, names);
+            total += (names & sole).count_ones();
+            if names & !sole != 0 {
+                self.waiting.push((contents.get(word * 64..).unwrap_or_default(), names & !sole));
+            }
+        }
+        self.total += u64::from(total);
+        self.count_much();
+    }
+
     /// Counts what waits for it where that is much.
     pub(super) fn count_much(&mut self) {
-        if self.waiting_names > WAITING_MAX {
+        if self.waiting.len() > WAITING_MAX {
             self.count_waiting();
         }
     }
@@ -187,14 +215,12 @@ impl<'a> Tally<'a> {
         if sure & !sole != 0 {
             let contents = part.contents.get(window * WINDOW + word * 64..).unwrap_or_default();
             self.waiting.push((contents, sure & !sole));
-            self.waiting_names += (sure & !sole).count_ones() as usize;
         }
     }
 
     /// Counts the contents that wait for it, once each, until there are enough: they are read all at once, so that they come
     /// at the same time.
     pub(super) fn count_waiting(&mut self) {
-        self.waiting_names = 0;
         let Self { waiting, of_several, seen, total, .. } = self;
         for (contents, names) in waiting.drain(..) {
             of_several.extend(ones(names).filter_map(|bit| contents.get(bit)));
