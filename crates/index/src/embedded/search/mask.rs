@@ -97,7 +97,7 @@ impl<'a> Mask<'a> {
         let asked = self.block(word).of(part, word, bits);
         let Self::ByName(bar, memtable) = self else { return asked };
         let live = bar.live.try_into().unwrap_or(u32::MAX);
-        let may_beat = memtable.with_sources(window * WINDOW + word * 64, asked, live);
+        let may_beat = memtable.with_sources(window * (WINDOW / 64) + word, asked, live);
         match bar.place {
             Place::File => may_beat,
             Place::Folder => may_beat | part.plan.in_file(word, bits),

@@ -8,7 +8,7 @@
 //! least that of its content's live sources, as long as every rise is told.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use memchr::memmem;
@@ -19,7 +19,7 @@ use super::members::{self, OfKind};
 use super::neighbours::{self, Signature, Signatures};
 use super::plan::{Plan, Words};
 use super::union::Union;
-use super::{WINDOW, class_of, ones};
+use super::{WINDOW, class_of};
 use crate::query::{Pattern, Query};
 use crate::terms::NameTerms;
 
@@ -33,8 +33,8 @@ pub(in crate::embedded) struct Memtable {
     contents: Vec<u32>,
     /// The numbers of their kinds.
     kinds: Vec<u8>,
-    /// How many live sources they have at most, in classes.
-    classes: Vec<AtomicU8>,
+    /// How many live sources they have at most, of 64 each.
+    classes: Vec<Classes>,
     /// Their places by the names' numbers.
     places: HashTable<u32>,
     /// What terms stand side by side in each.
@@ -50,6 +50,13 @@ pub(in crate::embedded) struct Memtable {
     hasher: DefaultHashBuilder,
     pair: String,
 }
+
+/// Classes of live sources that are told apart: of the last are all above it as well.
+const CLASSES: usize = 16;
+
+/// The classes of 64 names: those of each class or above it, from the first class on, a bit for each name.
+#[derive(Debug, Default)]
+struct Classes([AtomicU64; CLASSES]);
 
 #[derive(Debug, Clone, Copy)]
 struct Term {
@@ -118,7 +125,10 @@ impl Memtable {
         self.names.push(name);
         self.contents.push(content);
         self.kinds.push(members::number_of(kind));
-        self.classes.push(class_of(live).into());
+        if ordinal % 64 == 0 {
+            self.classes.push(Classes::default());
+        }
+        self.raise(ordinal, live);
         let (names, hasher) = (&self.names, &self.hasher);
         let hash_of = |place: &u32| hasher.hash_one(names.get(*place as usize));
         self.places.insert_unique(hash_of(&ordinal), ordinal, hash_of);
@@ -189,18 +199,28 @@ impl Memtable {
     pub(in crate::embedded) fn tell(&self, name: u32, live: u32) {
         let is_it = |place: &u32| self.names.get(*place as usize) == Some(&name);
         let place = self.places.find(self.hasher.hash_one(Some(&name)), is_it);
-        if let Some(class) = place.and_then(|place| self.classes.get(*place as usize)) {
-            class.fetch_max(class_of(live), Ordering::Relaxed);
+        if let Some(place) = place {
+            self.raise(*place, live);
         }
     }
 
-    /// Leaves of 64 names from a place on those whose contents may have so many live sources.
-    pub(in crate::embedded) fn with_sources(&self, first: usize, names: u64, live: u32) -> u64 {
-        let least = class_of(live);
-        let classes = self.classes.get(first..).unwrap_or_default();
-        let may_have =
-            |bit: &usize| classes.get(*bit).is_some_and(|class| class.load(Ordering::Relaxed) >= least);
-        ones(names).filter(may_have).fold(0, |all, bit| all | 1 << bit)
+    /// Notes that the content of the name at a place has so many live sources, if it had fewer.
+    fn raise(&self, place: u32, live: u32) {
+        let Some(Classes(classes)) = self.classes.get(place as usize / 64) else { return };
+        let (class, bit) = (usize::from(class_of(live)), 1 << (place % 64));
+        for class in classes.iter().take(class).rev() {
+            if class.load(Ordering::Relaxed) & bit != 0 {
+                break; // so it is in those below
+            }
+            class.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Leaves of 64 names, from a multiple of 64 on, those whose contents may have so many live sources.
+    pub(in crate::embedded) fn with_sources(&self, word: usize, names: u64, live: u32) -> u64 {
+        let Some(class) = usize::from(class_of(live)).min(CLASSES).checked_sub(1) else { return names };
+        let of_class = self.classes.get(word).and_then(|Classes(classes)| classes.get(class));
+        of_class.map_or(0, |of_class| names & of_class.load(Ordering::Relaxed))
     }
 
     /// What it occupies.
@@ -208,7 +228,7 @@ impl Memtable {
         let names = (self.names.capacity() + self.contents.capacity()) * 4
             + self.signatures.capacity() * 16
             + self.kinds.capacity()
-            + self.classes.capacity()
+            + self.classes.capacity() * size_of::<Classes>()
             + self.places.allocation_size();
         let terms =
             self.text.capacity() + self.terms.capacity() * size_of::<Term>() + self.numbers.capacity() * 20;
