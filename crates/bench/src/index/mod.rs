@@ -147,7 +147,7 @@ fn measure(
 ) -> Result<()> {
     let index = store.index();
     report.add(&memory.after(&index, "memory after filling")?);
-    let classes = if args.class.is_empty() { Class::ALL.to_vec() } else { args.class.clone() };
+    let classes = if args.class.is_empty() { Class::APART.to_vec() } else { args.class.clone() };
     let queries = classes::queries(setting.corpus, &classes, args.searches);
     let ours = search::run(setting, &index, &queries, Duration::from_secs(args.class_secs))?;
     report.add(&search::section(&ours));

@@ -42,7 +42,7 @@ pub(crate) fn run(
     limit: Duration,
 ) -> Result<Searched> {
     let (times, written) = beside(setting, index, || search(index, queries, limit))?;
-    let classes = Class::ALL.into_iter().filter_map(|class| {
+    let classes = Class::all().filter_map(|class| {
         let (latencies, found) = times.get(&class)?.clone();
         Some((class, latencies.sorted(), found))
     });

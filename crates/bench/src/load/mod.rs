@@ -16,7 +16,7 @@ use clap::Args as ClapArgs;
 use tokio::task::LocalSet;
 
 use crate::contender::peerage;
-use crate::corpus::{Corpus, Size};
+use crate::corpus::{Corpus, Size, index};
 use crate::daemon::Daemon;
 use crate::family::binary;
 use crate::index::{Class, queries};
@@ -26,7 +26,7 @@ use crate::report::{Facts, Section, Table, mebibytes};
 use crate::tools::Tool;
 use crate::{machine, process, put, say};
 use people::People;
-use phases::{Crowd, Steady};
+use phases::{Crowd, Outcome, Steady};
 
 /// The flags of `load`.
 #[derive(Debug, ClapArgs)]
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     /// Hits that a search asks for.
     #[arg(long, default_value_t = peerage_wire::limits::HITS_DEFAULT, value_name = "N")]
     hits: usize,
-    /// Only these classes of searches.
+    /// Only these classes of searches, all at once; otherwise the ten that are hard, and then known files alone.
     #[arg(long, value_delimiter = ',', value_enum, value_name = "CLASS")]
     class: Vec<Class>,
     /// What the corpus is made from.
@@ -81,7 +81,7 @@ pub(crate) struct Args {
 
 /// How to read the tables.
 const ABOUT: &str = "The index and its clients share the machine above; the clients are one thread of the bench. MiB are powers of two.\n";
-/// Searches of each class that are made before and then sent again and again.
+/// Searches of each of the ten classes that are made before and then sent again and again.
 const SEARCHES: usize = 500;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     say("load: making what is sent");
     let made = Instant::now();
     let (corpus, people) = args.people()?;
-    let searches = args.searches(&corpus);
+    let mixes = args.mixes(&corpus);
     drop(corpus);
     let made = made.elapsed();
     let home = place.folder(peerage::INDEX_HOME)?;
@@ -108,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let crowd = Rc::new(Crowd { authority, people, connections: args.connections });
     let mut book = Book::new(&index);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, drive(args, &crowd, searches, &mut book))?;
+    LocalSet::new().block_on(&runtime, drive(args, &crowd, mixes, &mut book))?;
     let sections = [book.table(), book.facts(&crowd, made)];
     sections.iter().for_each(|section| put(section.plain()));
     let Some(path) = &args.report else { return Ok(()) };
@@ -117,12 +117,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     std::fs::write(path, head + &text).with_context(|| format!("can't write `{}`", path.display()))
 }
 
-async fn drive(
-    args: &Args,
-    crowd: &Rc<Crowd>,
-    searches: Vec<(Class, String)>,
-    book: &mut Book,
-) -> Result<()> {
+async fn drive(args: &Args, crowd: &Rc<Crowd>, mixes: Vec<Mix>, book: &mut Book) -> Result<()> {
     let secs = Duration::from_secs(args.secs);
     say("load: sessions");
     book.note("sessions opened (two requests each)", phases::sessions(crowd).await?);
@@ -136,21 +131,14 @@ async fn drive(
         book.note_part("– announcements meanwhile", registered.announced);
     }
     book.look("after that");
-    say("load: searching");
-    let steady =
-        Steady { clients: args.clients, time: secs, searches: Rc::new(searches), writing: args.writing };
-    let outcome = phases::steady(crowd, &steady).await?;
-    let bytes = outcome.answer_bytes / outcome.searches.times.len().max(1) as u64;
-    book.facts.push(("bytes of a search's answer, mean".to_owned(), grouped(bytes)));
-    book.facts.push((
-        "files registered meanwhile, a second".to_owned(),
-        rate(outcome.files, outcome.searches.time),
-    ));
-    book.facts
-        .push(("heartbeats meanwhile, a second".to_owned(), rate(outcome.beats, outcome.searches.time)));
-    book.note("searches", outcome.searches);
-    for (class, times) in outcome.classes {
-        book.note_part(&format!("– {}", class.title()), times);
+    let mut newcomers = crowd.people.later();
+    for Mix { title, searches } in mixes {
+        say(format!("load: {title}"));
+        let come = newcomers.start..newcomers.end.min(newcomers.start + args.newcomers());
+        newcomers.start = come.end;
+        let steady =
+            Steady { clients: args.clients, time: secs, searches, writing: args.writing, newcomers: come };
+        book.note_searches(title, phases::steady(crowd, &steady).await?);
     }
     say("load: heartbeats");
     book.note("heartbeats", phases::heartbeats(crowd, Some(secs.min(MOST_BEATING))).await?);
@@ -164,6 +152,12 @@ async fn drive(
 const MOST_BEATING: Duration = Duration::from_secs(10);
 
 impl Args {
+    /// How many come in all while others search: their sessions are opened with everybody's.
+    fn later(&self) -> u64 {
+        let mixes = if self.class.is_empty() { 2 } else { 1 };
+        (self.newcomers() * mixes) as u64
+    }
+
     fn people(&self) -> Result<(Corpus, People)> {
         if let Some(dir) = &self.saved {
             let saved = crate::index::saved(dir)?;
@@ -179,14 +173,28 @@ impl Args {
         Ok((corpus, people))
     }
 
-    /// How many come while others search: their sessions are opened with everybody's.
-    fn later(&self) -> u64 {
-        (self.writing * self.secs).div_ceil(people::LATER_FILES)
+    /// How many come while others search for something.
+    fn newcomers(&self) -> usize {
+        index((self.writing * self.secs).div_ceil(people::LATER_FILES))
     }
 
-    /// Requests for the searches, ready to be sent.
-    fn searches(&self, corpus: &Corpus) -> Vec<(Class, String)> {
-        let classes = if self.class.is_empty() { Class::ALL.to_vec() } else { self.class.clone() };
+    /// What is searched for, one after the other.
+    fn mixes(&self, corpus: &Corpus) -> Vec<Mix> {
+        let mix = |title, classes: &[Class], searches| Mix {
+            title,
+            searches: Rc::new(self.searches(corpus, classes, searches)),
+        };
+        match self.class.as_slice() {
+            [] => vec![
+                mix("searches of all classes", &Class::APART, SEARCHES),
+                mix("searches for known files", &[Class::KnownFile], SEARCHES * Class::APART.len()),
+            ],
+            classes => vec![mix("searches", classes, SEARCHES)],
+        }
+    }
+
+    /// Requests for so many searches of each class, ready to be sent.
+    fn searches(&self, corpus: &Corpus, classes: &[Class], count: usize) -> Vec<(Class, String)> {
         let with_hits = |params: peerage_wire::api::SearchParams| peerage_wire::api::SearchParams {
             limit: Some(self.hits),
             ..params
@@ -195,8 +203,14 @@ impl Args {
             let params = serde_urlencoded::to_string(with_hits(query.params())).unwrap_or_default();
             (query.class, format!("/api/v1/search?{params}"))
         };
-        queries(corpus, &classes, SEARCHES).iter().map(target).collect()
+        queries(corpus, classes, count).iter().map(target).collect()
     }
+}
+
+/// Searches that are sent again and again.
+struct Mix {
+    title: &'static str,
+    searches: Rc<Vec<(Class, String)>>,
 }
 
 /// Requests of one kind, one after the other on several connections.
@@ -258,6 +272,23 @@ impl Book {
         row.extend(times.sorted().cells());
         row.extend([String::new(), String::new()]);
         self.rows.push(row);
+    }
+
+    /// Searches, and what went on meanwhile.
+    fn note_searches(&mut self, title: &str, outcome: Outcome) {
+        let bytes = outcome.answer_bytes / outcome.searches.times.len().max(1) as u64;
+        let time = outcome.searches.time;
+        self.facts.extend([
+            (format!("{title}: bytes of an answer, mean"), grouped(bytes)),
+            (format!("{title}: files registered meanwhile, a second"), rate(outcome.files, time)),
+            (format!("{title}: heartbeats meanwhile, a second"), rate(outcome.beats, time)),
+        ]);
+        self.note(title, outcome.searches);
+        if outcome.classes.len() > 1 {
+            for (class, times) in outcome.classes {
+                self.note_part(&format!("– {}", class.title()), times);
+            }
+        }
     }
 
     fn look(&mut self, when: &str) {

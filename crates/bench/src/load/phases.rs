@@ -235,6 +235,8 @@ pub(crate) struct Steady {
     pub(crate) searches: Rc<Vec<(Class, String)>>,
     /// Registrations a second meanwhile.
     pub(crate) writing: u64,
+    /// Who comes with them.
+    pub(crate) newcomers: Range<usize>,
 }
 
 /// What was done meanwhile.
@@ -250,7 +252,8 @@ pub(crate) struct Outcome {
 pub(crate) async fn steady(crowd: &Rc<Crowd>, steady: &Steady) -> Result<Outcome> {
     let started = Instant::now();
     let ends = started + steady.time;
-    let writer = spawn_local(write(Rc::clone(crowd), steady.writing, started, ends));
+    let writer =
+        spawn_local(write(Rc::clone(crowd), steady.newcomers.clone(), steady.writing, (started, ends)));
     let beater = spawn_local(keep_leases(Rc::clone(crowd), started, ends));
     let turns = Turns::new(0..usize::MAX);
     let parts = on_lines(crowd, steady.clients, |_, line| {
@@ -271,7 +274,7 @@ pub(crate) async fn steady(crowd: &Rc<Crowd>, steady: &Steady) -> Result<Outcome
         outcome.answer_bytes += bytes;
         times.into_iter().for_each(|(class, times)| classes.entry(class).or_default().merge(times));
     }
-    for class in Class::ALL {
+    for class in Class::all() {
         let Some(times) = classes.remove(&class) else { continue };
         outcome.searches.times.merge(times.clone());
         outcome.classes.push((class, times));
@@ -298,11 +301,16 @@ async fn search(
 }
 
 /// Peers come, so many files a second, until the time is over or none is left.
-async fn write(crowd: Rc<Crowd>, files_per_sec: u64, started: Instant, ends: Instant) -> Result<u64> {
+async fn write(
+    crowd: Rc<Crowd>,
+    newcomers: Range<usize>,
+    files_per_sec: u64,
+    (started, ends): (Instant, Instant),
+) -> Result<u64> {
     if files_per_sec == 0 {
         return Ok(0);
     }
-    let turns = Turns::new(crowd.people.later());
+    let turns = Turns::new(newcomers);
     let files = Rc::new(Cell::new(0_u64));
     let work = |crowd: Rc<Crowd>, mut line: Line| {
         let (turns, files) = (turns.clone(), Rc::clone(&files));

@@ -125,7 +125,7 @@ impl Memtable {
         self.names.push(name);
         self.contents.push(content);
         self.kinds.push(members::number_of(kind));
-        if ordinal % 64 == 0 {
+        if ordinal.is_multiple_of(64) {
             self.classes.push(Classes::default());
         }
         self.raise(ordinal, live);
