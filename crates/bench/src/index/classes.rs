@@ -1,6 +1,7 @@
 //! The classes of searches, and how queries of each are made from the names of the corpus.
 //!
-//! Invariant: words are what `peerage_index::terms` makes of names, so every contender can be given the same text and the same words.
+//! Invariant: words are what `peerage_index::terms` makes of names, so every contender can be given the same text and the same words;
+//! but those of known files, which no other is asked for.
 
 use std::collections::HashMap;
 
@@ -87,7 +88,7 @@ impl Class {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Query {
     pub(crate) class: Class,
-    /// Folded words, or the part of one.
+    /// Folded words, or the part of one; of a known file as they stand in its name.
     pub(crate) words: Vec<String>,
     /// Only this kind, for `filters` and some known files.
     pub(crate) kind: Option<Kind>,
@@ -147,9 +148,13 @@ fn known_file(corpus: &Corpus, draws: &mut Draws) -> Query {
         corpus.path(content, variant, &mut path);
         let known = path.split_once('/').map_or(path.as_str(), |(_, known)| known);
         kind = Kind::of_name(known.rsplit('/').next().unwrap_or(known));
-        words = terms::split(known.rsplit_once('.').map_or(known, |(known, _)| known));
-        words.retain(|word| is_word(word, 2));
-        words.dedup();
+        let known = known.rsplit_once('.').map_or(known, |(known, _)| known);
+        words = Vec::new();
+        for word in known.split(|c: char| !c.is_alphanumeric()).filter(|word| is_word(word, 2)) {
+            if !words.iter().any(|known: &String| known.eq_ignore_ascii_case(word)) {
+                words.push(word.to_owned());
+            }
+        }
         if words.len() as u64 >= *WORDS.start() {
             break;
         }
