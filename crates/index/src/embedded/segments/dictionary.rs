@@ -152,7 +152,8 @@ impl Dictionary {
             take_bytes(&mut rest).is_some_and(&passes)
         };
         let below = self.heads.partition_point(|head| *head < first);
-        let up_to = self.heads.partition_point(|head| *head <= last) * HEADED;
+        let above = self.heads.get(below..).unwrap_or_default();
+        let up_to = (below + above.partition_point(|head| *head <= last)) * HEADED;
         let start = below.saturating_sub(1) * HEADED;
         let unsure = self.samples.get(start..up_to.min(self.samples.len())).unwrap_or_default();
         let known = start + unsure.partition_point(first_passes);
