@@ -148,16 +148,20 @@ fn known_file(corpus: &Corpus, draws: &mut Draws) -> Query {
         corpus.path(content, variant, &mut path);
         let known = path.split_once('/').map_or(path.as_str(), |(_, known)| known);
         kind = Kind::of_name(known.rsplit('/').next().unwrap_or(known));
-        let known = known.rsplit_once('.').map_or(known, |(known, _)| known);
+        let ending = known.rfind(['.', '/']).filter(|at| known[*at..].starts_with('.'));
+        let known = &known[..ending.unwrap_or(known.len())];
         words = Vec::new();
         for word in known.split(|c: char| !c.is_alphanumeric()).filter(|word| is_word(word, 2)) {
-            if !words.iter().any(|known: &String| known.eq_ignore_ascii_case(word)) {
+            if word != "OR" && !words.iter().any(|known: &String| known.eq_ignore_ascii_case(word)) {
                 words.push(word.to_owned());
             }
         }
         if words.len() as u64 >= *WORDS.start() {
             break;
         }
+    }
+    if words.is_empty() {
+        words.push("the".to_owned()); // names of digits alone
     }
     let wanted = index(WORDS.start() + draws.below(WORDS.end() - WORDS.start() + 1));
     while words.len() > wanted {

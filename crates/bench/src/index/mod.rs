@@ -1,4 +1,4 @@
-//! `index`: the index engine in this process, with a corpus of any size: filling, steady writing, every class of search beside it,
+//! `index`: the index engine in this process, with a corpus of any size: filling, steady writing, classes of searches beside it,
 //! new files, peers that leave and return, memory, a restart; and rivals with the same corpus and queries.
 //!
 //! Invariant: it uses nothing of the engine but `peerage_index::Index`.
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// Fill the store and stop.
     #[arg(long, requires = "store")]
     fill_only: bool,
-    /// Only these classes of searches.
+    /// Only these classes of searches; otherwise all but known files.
     #[arg(long, value_delimiter = ',', value_enum, value_name = "CLASS")]
     class: Vec<Class>,
     /// Searches of each class.

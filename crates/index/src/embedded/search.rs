@@ -24,6 +24,7 @@ mod walk;
 mod tests;
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::hint::black_box;
 
 use hashbrown::HashSet;
@@ -137,7 +138,7 @@ struct Tally<'a> {
     /// What earlier pages left, where this is a later one.
     rest: Option<&'a Rest>,
     /// The best of what is left in order, one more than a page has.
-    best: Vec<(Standing, ContentKey)>,
+    best: VecDeque<(Standing, ContentKey)>,
     /// Contents of several names that were counted.
     seen: HashSet<ContentKey>,
     /// Names of contents of several that are still to be counted: the contents from the first name of a word on, and which.
@@ -185,7 +186,7 @@ impl<'a> Tally<'a> {
             search,
             query,
             rest,
-            best: Vec::new(),
+            best: VecDeque::new(),
             seen: HashSet::new(),
             waiting: Vec::new(),
             of_several: Vec::new(),
@@ -327,7 +328,7 @@ impl<'a> Tally<'a> {
     /// The last of the page, where it is full or another's is.
     fn worst(&self) -> Option<&Standing> {
         let is_full = self.best.len() > self.search.most;
-        let own = self.best.last().filter(|_| is_full).map(|(standing, _)| standing);
+        let own = self.best.back().filter(|_| is_full).map(|(standing, _)| standing);
         match (own, &self.worst_of_all) {
             (Some(own), Some(other)) => Some(own.min(other)),
             (own, other) => own.or(other.as_ref()),
@@ -447,7 +448,7 @@ impl<'a> Tally<'a> {
             return;
         }
         let entry = (standing, content);
-        // Most come in their order, so that little is moved.
+        // Most come in their order, or where the newest stand first in the opposite one, so that little is moved.
         if let Err(at) = self.best.binary_search(&entry) {
             self.best.truncate(self.search.most);
             self.best.insert(at, entry);

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::super::arena::{ContentKey, NameKey};
 use super::super::segments::{BLOCK, STRETCH, Segment, WINDOW, Which};
+use super::marks::NAMES_WAITING;
 use super::mask::{BlockMask, Mask};
 use super::walk::{Of, Part};
 use super::{Place, Tally};
@@ -110,7 +111,7 @@ impl<'a> Tally<'a> {
                 kept += 1;
             }
         }
-        self.count_much();
+        self.count_much(NAMES_WAITING);
         self.warm_near(part);
         for value in &values[..kept] {
             let (ordinal, place) = (ordinal_of(*value), place_of(*value));

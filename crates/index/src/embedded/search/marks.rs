@@ -15,8 +15,13 @@ const WORDS: usize = WINDOW / 64;
 
 /// Contents that are made room for when there is no more.
 const SEEN_MORE: usize = 3_000;
-/// Words with names of contents of several that wait to be counted, at most, and what comes with a window.
-const WAITING_MAX: usize = 8_192;
+/// Words with names of contents of several that wait to be counted, at most, and what comes with a window. They are soon gone through,
+/// so many wait.
+const WORDS_WAITING: usize = 4_096;
+/// The same where each name waits by itself.
+pub(super) const NAMES_WAITING: usize = 20_000;
+/// Such names that are counted together.
+const COUNTED_TOGETHER: usize = 4_096;
 
 /// What marks tell of a window's candidates, of those words that have any: of the others what they told before.
 pub(super) struct Told {
@@ -159,7 +164,7 @@ impl<'a> Tally<'a> {
         if !bits.is_sure {
             self.count_waiting();
         }
-        self.count_much();
+        self.count_much(WORDS_WAITING);
     }
 
     /// As [`Tally::tell_by_marks`], where only whether names are used has to be told of them, to count them.
@@ -184,12 +189,12 @@ impl<'a> Tally<'a> {
             }
         }
         self.total += u64::from(total);
-        self.count_much();
+        self.count_much(WORDS_WAITING);
     }
 
-    /// Counts what waits for it where that is much.
-    pub(super) fn count_much(&mut self) {
-        if self.waiting.len() > WAITING_MAX {
+    /// Counts what waits for it where that is more than so much.
+    pub(super) fn count_much(&mut self, most: usize) {
+        if self.waiting.len() > most {
             self.count_waiting();
         }
     }
@@ -218,16 +223,31 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Counts the contents that wait for it, once each, until there are enough: they are read all at once, so that they come
-    /// at the same time.
+    /// Counts the contents that wait for it, once each, until there are enough.
     pub(super) fn count_waiting(&mut self) {
-        let Self { waiting, of_several, seen, total, .. } = self;
+        let mut waiting = std::mem::take(&mut self.waiting);
         for (contents, names) in waiting.drain(..) {
-            of_several.extend(ones(names).filter_map(|bit| contents.get(bit)));
+            self.of_several.extend(ones(names).filter_map(|bit| contents.get(bit)));
+            if self.of_several.len() > COUNTED_TOGETHER {
+                self.count_of_several();
+                if self.total > limits::TOTAL_EXACT_MAX {
+                    break;
+                }
+            }
         }
+        self.count_of_several();
+        self.waiting = waiting; // empty, with its memory
+    }
+
+    fn count_of_several(&mut self) {
+        let Self { of_several, seen, total, .. } = self;
         of_several.dedup(); // the names of a content mostly stand side by side
-        if seen.capacity() - seen.len() < of_several.len() {
-            seen.reserve(SEEN_MORE.max(of_several.len())); // in few and large steps: each puts all in other places
+        // No more of them are counted.
+        let wanted =
+            usize::try_from((limits::TOTAL_EXACT_MAX + 1).saturating_sub(*total)).unwrap_or(usize::MAX);
+        let most = of_several.len().min(wanted);
+        if seen.capacity() - seen.len() < most {
+            seen.reserve(SEEN_MORE.max(most)); // in few and large steps: each puts all in other places
         }
         for content in of_several.drain(..) {
             if *total > limits::TOTAL_EXACT_MAX {

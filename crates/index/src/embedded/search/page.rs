@@ -21,7 +21,7 @@ const HITS_ALONE_MANY: usize = 100;
 
 impl Tally<'_> {
     pub(super) fn page(mut self, how: Matched) -> Page<Hit> {
-        let mut best = std::mem::take(&mut self.best);
+        let mut best = Vec::from(std::mem::take(&mut self.best));
         let has_more = best.len() > self.search.most;
         best.truncate(self.search.most);
         let rest = has_more.then(|| self.rest_after(&best));

@@ -65,8 +65,12 @@ impl Dictionary {
     }
 
     fn with_heads(map: Option<Map<Vec<u8>>>, texts: Box<[u8]>, samples: Vec<u32>, len: u32) -> Self {
-        let head_of =
-            |at: &u32| texts.get(*at as usize..).and_then(|mut rest| take_bytes(&mut rest)).map_or(0, head);
+        let head_of = |at: &u32| {
+            texts
+                .get(*at as usize..)
+                .and_then(|mut rest| take_bytes(&mut rest))
+                .map_or(0, |text| head(text, 0))
+        };
         let heads = samples.iter().step_by(HEADED).map(head_of).collect();
         Self { map, texts, samples: samples.into(), heads, len }
     }
@@ -133,30 +137,29 @@ impl Dictionary {
         if few < FEW {
             return start..start.saturating_add(u32::try_from(few).unwrap_or(0));
         }
-        let last = head(prefix)
-            | u64::MAX.checked_shr(8 * u32::try_from(prefix.len()).unwrap_or(u32::MAX)).unwrap_or(0);
-        let end = self.count_while((head(prefix), last), |text| text < prefix || text.starts_with(prefix));
+        let heads = (head(prefix, 0), head(prefix, u8::MAX));
+        let end = self.count_while(heads, |text| text < prefix || text.starts_with(prefix));
         start..end.max(start)
     }
 
     /// How many terms stand before a text.
     fn count_before(&self, text: &[u8]) -> u32 {
-        self.count_while((head(text), head(text)), |other| other < text)
+        self.count_while((head(text, 0), head(text, 0)), |other| other < text)
     }
 
-    /// How many terms from the first on pass; none does after one that doesn't. Those whose head is below the first do, those whose head
-    /// is above the last don't.
-    fn count_while(&self, (first, last): (u64, u64), passes: impl Fn(&[u8]) -> bool) -> u32 {
+    /// How many terms from the first on pass; none does after one that doesn't. Those whose head is below the lowest do, those whose
+    /// head is above the highest don't.
+    fn count_while(&self, (lowest, highest): (u64, u64), passes: impl Fn(&[u8]) -> bool) -> u32 {
         let first_passes = |at: &u32| {
             let mut rest = self.texts.get(*at as usize..).unwrap_or_default();
             take_bytes(&mut rest).is_some_and(&passes)
         };
-        let below = self.heads.partition_point(|head| *head < first);
-        let above = self.heads.get(below..).unwrap_or_default();
-        let up_to = (below + above.partition_point(|head| *head <= last)) * HEADED;
-        let start = below.saturating_sub(1) * HEADED;
-        let unsure = self.samples.get(start..up_to.min(self.samples.len())).unwrap_or_default();
-        let known = start + unsure.partition_point(first_passes);
+        let below = self.heads.partition_point(|head| *head < lowest);
+        let others = self.heads.get(below..).unwrap_or_default();
+        let not_above = below + others.partition_point(|head| *head <= highest);
+        let first = below.saturating_sub(1) * HEADED;
+        let unsure = first..(not_above * HEADED).min(self.samples.len());
+        let known = first + self.samples.get(unsure).unwrap_or_default().partition_point(first_passes);
         let Some(block) = known.checked_sub(1) else { return 0 };
         let start = u32::try_from(block).unwrap_or(u32::MAX).saturating_mul(SAMPLED);
         let more = self.bytes_from(start).take(SAMPLED as usize).take_while(|text| passes(text)).count();
@@ -291,9 +294,9 @@ impl Step {
     }
 }
 
-/// The first eight bytes of a text as a number: texts of a lower one stand before it.
-fn head(text: &[u8]) -> u64 {
-    let mut head = [0; 8];
+/// The first eight bytes of a text as a number, filled up where it is shorter: texts of a lower one stand before it.
+fn head(text: &[u8], filler: u8) -> u64 {
+    let mut head = [filler; 8];
     head.iter_mut().zip(text).for_each(|(to, byte)| *to = *byte);
     u64::from_be_bytes(head)
 }
@@ -362,8 +365,8 @@ mod tests {
     proptest! {
         #[test]
         fn terms_are_found_by_all_ways(
-            terms in prop::collection::btree_set("[abé]{1,5}|[東한나ガ]{1,2}|[ab]{3,12}", 0..400),
-            text in "[abé]{2,5}|[東한나]{1,2}|[ab]{2,10}",
+            terms in prop::collection::btree_set("[abé]{1,5}|[東한나ガ]{1,2}|[ab]{3,12}|abababab[ab]{0,9}", 0..600),
+            text in "[abé]{2,5}|[東한나]{1,2}|[ab]{2,10}|abababa[ab]{1,6}",
         ) {
             let mut writer = Writer::new(AUTOMATON_TERMS, 0);
             for term in &terms {
