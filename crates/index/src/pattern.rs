@@ -79,9 +79,13 @@ impl Run {
     fn of_terms(terms: Vec<String>, is_phrase: bool) -> Option<Self> {
         let pattern = |text| Pattern { text, open_start: false, open_end: false, typo: false };
         let mut patterns: Vec<Pattern> = terms.into_iter().map(pattern).collect();
-        let last = patterns.last_mut()?;
-        // A run of Han or kana ends nowhere: its last character is the first of a pair in a longer name.
-        last.open_end = last.text.chars().all(terms::is_cjk);
+        match patterns.as_mut_slice() {
+            [] => return None,
+            // Behind a pair of Han or kana stands its second character, alone or in the next pair: whatever has the pair has that.
+            [.., pair, last] if is_second_of(&last.text, &pair.text) => _ = patterns.pop(),
+            // A run of them ends nowhere: its last character is the first of a pair in a longer name.
+            [.., last] => last.open_end = last.text.chars().all(terms::is_cjk),
+        }
         Some(Self { patterns, is_phrase })
     }
 
@@ -142,6 +146,15 @@ impl Run {
         }
         run
     }
+}
+
+/// Whether a term is the last character of the pair before it, and nothing else.
+fn is_second_of(term: &str, before: &str) -> bool {
+    let mut chars = term.chars();
+    chars.next().is_some_and(terms::is_cjk)
+        && chars.next().is_none()
+        && before.len() > term.len()
+        && before.ends_with(term)
 }
 
 /// A number with a typo is another number, and two Han characters with one are another word.

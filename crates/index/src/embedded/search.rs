@@ -409,7 +409,7 @@ impl<'a> Tally<'a> {
             Sort::Rank if is_only || place == Place::File => Some(rank(place)),
             Sort::Rank => {
                 self.stood.insert(content_key);
-                self.best_place(content).map(rank)
+                Some(rank(self.best_place(content, key)))
             }
             Sort::Size => Some(Standing::Size(Reverse(content.size), content.hash)),
             Sort::Name if is_only => self.by_name(key).map(|name| Standing::Name(name, content.hash)),
@@ -477,17 +477,15 @@ impl<'a> Tally<'a> {
         live.filter_map(|(key, _)| Some((self.place_of(key)?, key))).collect()
     }
 
-    /// The best place of a content's names that match.
-    fn best_place(&mut self, content: &Content) -> Option<Place> {
+    /// The best place of a content's names that match, of which one is known to match in a folder's name: the others alone are read.
+    fn best_place(&mut self, content: &Content, known: NameKey) -> Place {
         let live = self.search.state.names.listed(content).filter(|(_, name)| name.live > 0);
-        let mut best = None;
-        for place in live.filter_map(|(key, _)| self.place_of(key)) {
-            best = Some(best.map_or(place, |best: Place| best.min(place)));
-            if place == Place::File {
-                break;
+        for (key, _) in live.filter(|(key, _)| *key != known) {
+            if self.place_of(key) == Some(Place::File) {
+                return Place::File;
             }
         }
-        best
+        Place::Folder
     }
 
     fn place_of(&mut self, key: NameKey) -> Option<Place> {

@@ -224,6 +224,15 @@ proptest! {
     }
 
     #[test]
+    fn what_is_written_without_blanks_is_found_wherever_it_stands(
+        text in "[東京都한국ガ]{1,4}", path in "[東京都한국ガ x1]{0,9}[東京都한국ガ]{1,4}", is_phrase: bool,
+    ) {
+        let query = if is_phrase { quoted(&text) } else { format!("{text} type:data") };
+        let found = Query::parse(&query).unwrap().find(&name(&format!("s/{path}")));
+        prop_assert_eq!(found, path.contains(&text).then_some(Place::File));
+    }
+
+    #[test]
     fn every_name_is_found_by_itself(path in any_path()) {
         let path = SharePath::parse(&path).unwrap();
         let (file_name, terms) = (path.file_name(), NameTerms::of(&path));

@@ -91,6 +91,11 @@ fn pages_after_one_that_is_cut_short_have_all_the_rest() {
 }
 
 #[test]
+fn contents_of_several_names_have_each_read_once() {
+    story::contents_of_several_names_have_each_read_once(&Index::embedded());
+}
+
+#[test]
 fn pages_of_many_names_are_the_best_of_them() {
     many::pages_of_many_names_are_the_best_of_them(32_768);
 }

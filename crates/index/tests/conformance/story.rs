@@ -528,3 +528,24 @@ pub(crate) fn pages_after_one_that_is_cut_short_have_all_the_rest(index: &Index)
     );
     assert_eq!(shown.iter().collect::<HashSet<_>>().len(), shown.len());
 }
+
+/// So many names as a later page reads are all read where each content has several, so that no page is cut short.
+pub(crate) fn contents_of_several_names_have_each_read_once(index: &Index) {
+    const CONTENTS: usize = 3_000;
+    let of_content = |number: usize| {
+        ["a", "b"].map(|own| file(&format!("s/東京都/{number}{own}.txt"), &format!("{number}"), 1))
+    };
+    Peer::joined(index, 1, "anna", &(0..CONTENTS).flat_map(of_content).collect::<Vec<_>>());
+    let mut params = SearchParams { q: "東京都".into(), limit: Some(1_000), ..SearchParams::default() };
+    let mut shown = HashSet::new();
+    loop {
+        let page = index.search(&params).unwrap();
+        assert_eq!((page.total.value, page.total.exact), (CONTENTS as u64, true));
+        shown.extend(page.hits.into_iter().map(|hit| hit.hash));
+        params.cursor = page.cursor;
+        if params.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(shown.len(), CONTENTS);
+}
