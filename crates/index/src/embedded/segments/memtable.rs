@@ -5,7 +5,7 @@
 //! each of which knows the one before it, so that those of a common term lie together.
 //!
 //! Invariants: names are numbered as they came. No term is in the text twice; a term has a name at most once. A name's class is at
-//! least that of its content's live sources, as long as every rise is told.
+//! least that of its content's live sources, or the last, as long as every rise is told.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
