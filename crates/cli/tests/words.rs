@@ -89,8 +89,10 @@ fn what_is_not_there_is_told_with_code_3() {
     let dir = net.folder("x");
     fs::write(dir.join("report one.txt"), "1").unwrap();
     fs::write(dir.join("report two.txt"), "2").unwrap();
+    assert!(net.fails(3, &["search", "report"]).contains("hint: nobody is here yet"));
     let _peer = net.share("office", &dir);
-    assert!(net.fails(3, &["search", "nowhere-to-be-found"]).contains("file not found"));
+    let said = net.fails(3, &["search", "nowhere-to-be-found"]);
+    assert!(said.contains("file not found") && said.contains("hint: try fewer words"), "{said}");
     assert!(net.fails(3, &["get", "nowhere-to-be-found"]).contains("file not found"));
     assert!(net.fails(3, &["get", &"0".repeat(64)]).contains("nobody here has"));
     assert!(net.fails(3, &["list", "--peer", "nobody"]).contains("no peer `nobody`"));

@@ -1,7 +1,7 @@
 //! `peerage search`: words in, a table of contents out.
 
 use peerage_peer::index_client::IndexClient;
-use peerage_wire::api::{FtpDoor, Hit, Matched, Page, SearchParams};
+use peerage_wire::api::{FtpDoor, Hit, ListParams, Matched, Page, SearchParams};
 use peerage_wire::{format_bytes, limits, shown};
 
 use crate::args::SearchArgs;
@@ -26,11 +26,14 @@ pub(crate) async fn run(args: SearchArgs) -> Outcome {
         if let Some(peer) = &params.peer {
             super::check_known(&client, peer).await?;
         }
-        return Err(Failure::new(
-            Exit::NotFound,
-            format!("file not found: nothing matches `{}`", shown(&params.q)),
-        )
-        .hint("try fewer words, or the beginning of a word; `peerage list` shows everything"));
+        let one = ListParams { limit: Some(1), ..ListParams::default() };
+        let hint = if client.peers(&one).await.is_ok_and(|peers| peers.total.value == 0) {
+            "nobody is here yet; after a start of the index peers are back within half a minute"
+        } else {
+            "try fewer words, or the beginning of a word; `peerage list` shows everything"
+        };
+        let message = format!("file not found: nothing matches `{}`", shown(&params.q));
+        return Err(Failure::new(Exit::NotFound, message).hint(hint));
     }
     if args.json {
         return page.hits.iter().try_for_each(put_json);
