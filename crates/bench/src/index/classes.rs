@@ -129,8 +129,8 @@ pub(crate) fn queries(corpus: &Corpus, classes: &[Class], count: usize) -> Vec<Q
     queries
 }
 
-/// Words of a file that somebody has, so that what many have is looked for more often, as whoever knows of it writes them: without
-/// its share and the ending of its name. Of 23.4 million queries seen in the Gnutella network 33 % asked for a type, and they had
+/// Words of a file that somebody has, as whoever knows of it writes them, without its share and the ending of its name: what many have
+/// is looked for more often. Of 23.4 million queries seen in the Gnutella network 33 % asked for a type, and they had
 /// 3.57 words on average (Nguyen and others, SIGIR 2007).
 fn known_file(corpus: &Corpus, draws: &mut Draws) -> Query {
     const WORDS: std::ops::RangeInclusive<u64> = 2..=5;
