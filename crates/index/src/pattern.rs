@@ -121,10 +121,11 @@ impl Run {
         }
     }
 
-    /// Lets the word go on after what is written.
+    /// Lets the word go on after what is written. A pair of Han or kana stays as it is: whatever goes on after it begins with its second
+    /// character, which is there in any case.
     pub(crate) fn open_end(&mut self) {
         if let Some(last) = self.patterns.last_mut() {
-            last.open_end = true;
+            last.open_end |= !is_pair(&last.text);
         }
     }
 
@@ -146,6 +147,11 @@ impl Run {
         }
         run
     }
+}
+
+/// Whether a term is two neighbours of a run of Han or kana.
+fn is_pair(term: &str) -> bool {
+    term.chars().nth(1).is_some() && term.chars().all(terms::is_cjk)
 }
 
 /// Whether a term is the last character of the pair before it, and nothing else.

@@ -224,6 +224,16 @@ proptest! {
     }
 
     #[test]
+    fn a_run_without_blanks_asks_for_whole_pairs_and_is_a_part_already(text in "[東京都한국ガ]{2,5}", more in "| a|\\*") {
+        let query = Query::parse(&format!("{text}{more}")).unwrap();
+        let patterns = query.clauses()[0][0].patterns();
+        prop_assert_eq!(patterns.len(), text.chars().count() - 1);
+        prop_assert!(patterns.iter().all(|pattern| !pattern.open_start && !pattern.open_end));
+        let alone = Query::parse(&text).unwrap();
+        prop_assert_eq!(alone.read_as(Matched::Substring), None);
+    }
+
+    #[test]
     fn what_is_written_without_blanks_is_found_wherever_it_stands(
         text in "[東京都한국ガ]{1,4}", path in "[東京都한국ガ x1]{0,9}[東京都한국ガ]{1,4}", is_phrase: bool,
     ) {

@@ -294,7 +294,7 @@ impl Step {
     }
 }
 
-/// The first eight bytes of a text as a number, filled up where it is shorter: texts of a lower one stand before it.
+/// The first eight bytes of a text as a number, filled up where it is shorter: filled with zeros, texts of a lower one stand before it.
 fn head(text: &[u8], filler: u8) -> u64 {
     let mut head = [filler; 8];
     head.iter_mut().zip(text).for_each(|(to, byte)| *to = *byte);
